@@ -1,0 +1,69 @@
+#include "base/file_map.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace tessera {
+namespace {
+
+constexpr uint64_t kPageBytes = 4096;
+
+}  // namespace
+
+Result<std::shared_ptr<FileMap>> FileMap::open(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    if (errno == ENOENT) return not_found("{}: no such file", path);
+    return io_error("{}: {}", path, std::strerror(errno));
+  }
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) {
+    const int error = errno;
+    ::close(fd);
+    return io_error("{}: {}", path, std::strerror(error));
+  }
+  if (!S_ISREG(info.st_mode)) {
+    ::close(fd);
+    return invalid_argument("{}: expected a regular file, found {}", path,
+                            S_ISDIR(info.st_mode) ? "a directory" : "a special file");
+  }
+  const auto size = static_cast<uint64_t>(info.st_size);
+  void* data = nullptr;
+  if (size > 0) {
+    data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED) {
+      const int error = errno;
+      ::close(fd);
+      return io_error("{}: mapping {} bytes: {}", path, size, std::strerror(error));
+    }
+  }
+  ::close(fd);
+  return std::shared_ptr<FileMap>(new FileMap(path, static_cast<const std::byte*>(data), size));
+}
+
+FileMap::~FileMap() {
+  if (size_ > 0) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void FileMap::will_read(uint64_t offset, uint64_t bytes) const {
+  if (offset >= size_) return;
+  const uint64_t begin = offset / kPageBytes * kPageBytes;
+  const uint64_t end = bytes > size_ - offset ? size_ : offset + bytes;
+  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_WILLNEED);
+}
+
+void FileMap::release(uint64_t offset, uint64_t bytes) const {
+  if (offset >= size_) return;
+  const uint64_t begin = (offset + kPageBytes - 1) / kPageBytes * kPageBytes;
+  const uint64_t stop = bytes > size_ - offset ? size_ : offset + bytes;
+  // The last page of the file belongs to its last tensor alone.
+  const uint64_t end = stop == size_ ? size_ : stop / kPageBytes * kPageBytes;
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+}  // namespace tessera

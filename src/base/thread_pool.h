@@ -1,0 +1,47 @@
+// ThreadPool: the worker threads of an engine. One forward pass issues thousands of short parallel sections
+// (one per matmul), so a section starts and ends with an atomic counter; a waiting thread spins for some
+// microseconds and then sleeps on a futex, so that a busy neighbour on the same cores costs a share of the
+// time and not a scheduler quantum per barrier.
+//
+// Work is handed out dynamically in chunks: with a slow core the fast one takes more. Results must not depend
+// on who does which chunk.
+#ifndef TESSERA_BASE_THREAD_POOL_H_
+#define TESSERA_BASE_THREAD_POOL_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "base/function_ref.h"
+
+namespace tessera {
+
+// Processors that this process may use: affinity mask, capped by the cgroup CPU quota (rounded down, at
+// least 1). What `-t` defaults to.
+int default_thread_count();
+
+class ThreadPool {
+ public:
+  // threads <= 0: default_thread_count(). The caller of run() counts as thread 0.
+  explicit ThreadPool(int threads = 0);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const;
+
+  // fn(thread) once on every thread; returns when all are done. Not reentrant: a section inside a section is a
+  // bug and is checked.
+  void run(FunctionRef<void(int thread)> fn);
+
+  // fn(begin, end, thread) over [0, n) in chunks of `grain` (the last may be shorter), handed out by an atomic
+  // counter. Runs on the calling thread alone when there is a single chunk.
+  void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end, int thread)> fn);
+
+ private:
+  struct Shared;
+  std::unique_ptr<Shared> shared_;
+};
+
+}  // namespace tessera
+
+#endif  // TESSERA_BASE_THREAD_POOL_H_
