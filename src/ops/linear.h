@@ -1,0 +1,84 @@
+// Linear: y = x W^T + b, the one operator that holds nearly all weights (mechanism M1). The weight is packed at load
+// into the layout that the selected kernel streams; the codec (f32, bf16, int8, GGUF blocks) stays behind this
+// interface.
+//
+// Numbers: one output element is summed in an order fixed by the weight format and the kernel layer, so a row of y does
+// not depend on the other rows, on the number of threads or on how the work is cut.
+#ifndef TESSERA_OPS_LINEAR_H_
+#define TESSERA_OPS_LINEAR_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "ops/context.h"
+#include "tensor/dtype.h"
+#include "tensor/rows.h"
+
+namespace tessera {
+
+struct PackedMatrix;  // ops/packed_matrix.h
+
+class Linear {
+ public:
+  Linear();
+  ~Linear();
+  Linear(Linear&&) noexcept;
+  Linear& operator=(Linear&&) noexcept;
+
+  // Packs stored rows; `read_rows(begin, end)` returns the bytes of rows [begin, end) of the stored tensor and is called
+  // from pool threads. kUnsupported when cols is no multiple of the dtype's block or the dtype is no weight type.
+  struct Source {
+    DType dtype;
+    int64_t rows;  // outputs
+    int64_t cols;  // inputs
+    FunctionRef<void(int64_t begin, int64_t end, FunctionRef<void(const std::byte*)> use)> read_rows;
+  };
+  static Result<Linear> pack(const Source& source, ThreadPool& pool);
+
+  void set_bias(std::vector<float> bias);  // rows elements
+
+  bool empty() const { return packed_ == nullptr; }
+  int64_t rows() const;
+  int64_t cols() const;
+  DType dtype() const;
+  uint64_t packed_bytes() const;  // what one full pass reads
+  std::span<const float> bias() const { return bias_; }
+  const PackedMatrix& packed() const { return *packed_; }
+
+ private:
+  std::unique_ptr<PackedMatrix> packed_;
+  std::vector<float> bias_;
+};
+
+// Input of one or more Linears: the rows, and their quantized or bf16 forms, made on first use and shared (q, k, v read
+// the same normed rows). Scratch comes from ctx.arena; the object must not outlive the arena's reset.
+class LinearInput {
+ public:
+  LinearInput(OpContext& ctx, Rows<const float> x) : ctx_(ctx), x_(x) {}
+  Rows<const float> x() const { return x_; }
+
+  // Implementation detail of linear(): activations in the form that a weight kernel wants.
+  const void* prepared(int form);
+
+ private:
+  OpContext& ctx_;
+  Rows<const float> x_;
+  std::array<void*, 4> forms_{};
+};
+
+// y[t, r] = sum_c x[t, c] W[r, c] + b[r].  x: [tokens, cols], y: [tokens, rows].
+void linear(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y);
+// Same, added to what y holds (residual).
+void linear_add(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y);
+// Several matrices over the same input in one parallel section: ys[i] = ws[i](x).
+void linear_many(OpContext& ctx, std::span<const Linear* const> ws, LinearInput& x, std::span<const Rows<float>> ys);
+
+}  // namespace tessera
+
+#endif  // TESSERA_OPS_LINEAR_H_
