@@ -1,0 +1,56 @@
+#include "ffn/dense.h"
+
+#include <utility>
+
+namespace tessera {
+namespace {
+
+class DenseFfn : public ChannelMixer {
+ public:
+  DenseFfn(DenseFfnSettings settings, DenseFfnWeights weights) : settings_(settings), w_(std::move(weights)) {}
+
+  StepCost cost(const StepShape& shape) const override {
+    const double matrices = settings_.gated ? 3 : 2;
+    StepCost cost;
+    cost.matmul_flops = 2.0 * matrices * settings_.model_dim * settings_.ff_dim * shape.tokens;
+    cost.weight_bytes = static_cast<double>(weight_bytes());
+    return cost;
+  }
+
+  uint64_t weight_bytes() const override {
+    return (w_.gate.empty() ? 0 : w_.gate.packed_bytes()) + w_.up.packed_bytes() + w_.down.packed_bytes();
+  }
+
+  void forward(OpContext& ctx, Rows<const float> x, bool accumulate, Rows<float> out) const override {
+    LinearInput input(ctx, x);
+    Rows<float> hidden = ctx.scratch(x.rows, settings_.ff_dim);  // [tokens, ff_dim]
+    if (settings_.gated) {
+      Rows<float> gate = ctx.scratch(x.rows, settings_.ff_dim);
+      const Linear* matrices[] = {&w_.gate, &w_.up};
+      const Rows<float> outputs[] = {gate, hidden};
+      linear_many(ctx, matrices, input, outputs);
+      gated_activate(ctx, settings_.activation, gate, hidden, hidden);
+    } else {
+      linear(ctx, w_.up, input, hidden);
+      activate(ctx, settings_.activation, hidden, hidden);
+    }
+    LinearInput hidden_input(ctx, hidden);
+    if (accumulate) {
+      linear_add(ctx, w_.down, hidden_input, out);
+    } else {
+      linear(ctx, w_.down, hidden_input, out);
+    }
+  }
+
+ private:
+  DenseFfnSettings settings_;
+  DenseFfnWeights w_;
+};
+
+}  // namespace
+
+std::unique_ptr<ChannelMixer> make_dense_ffn(DenseFfnSettings settings, DenseFfnWeights weights) {
+  return std::make_unique<DenseFfn>(settings, std::move(weights));
+}
+
+}  // namespace tessera
