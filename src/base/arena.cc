@@ -13,10 +13,10 @@ constexpr uint64_t kMinBlockBytes = 1u << 20;
 
 std::byte* Arena::allocate_bytes(uint64_t bytes) {
   bytes = round_up(std::max<uint64_t>(bytes, 1), kCacheLineBytes);
-  if (blocks_.empty() || blocks_.back().memory.size() - blocks_.back().used_bytes < bytes) {
-    blocks_.push_back({AlignedBytes(std::max(bytes, kMinBlockBytes)), 0});
-  }
-  Block& block = blocks_.back();
+  const auto room = [&] { return blocks_[current_].memory.size() - blocks_[current_].used_bytes; };
+  while (current_ < blocks_.size() && room() < bytes) ++current_;
+  if (current_ == blocks_.size()) blocks_.push_back({AlignedBytes(std::max(bytes, kMinBlockBytes)), 0});
+  Block& block = blocks_[current_];
   std::byte* result = block.memory.data() + block.used_bytes;
   block.used_bytes += bytes;
   used_bytes_ += bytes;
@@ -24,13 +24,25 @@ std::byte* Arena::allocate_bytes(uint64_t bytes) {
   return result;
 }
 
+Arena::Mark Arena::mark() const {
+  if (current_ >= blocks_.size()) return {current_, 0, used_bytes_};
+  return {current_, blocks_[current_].used_bytes, used_bytes_};
+}
+
+void Arena::rewind(const Mark& mark) {
+  for (size_t i = mark.block; i < blocks_.size(); ++i) blocks_[i].used_bytes = i == mark.block ? mark.block_used_bytes : 0;
+  current_ = mark.block;
+  used_bytes_ = mark.used_bytes;
+}
+
 void Arena::reset() {
   if (blocks_.size() > 1) {
+    // Skipped block ends count too: the sum of the blocks is enough for the same pass again.
+    const uint64_t bytes = capacity_bytes();
     blocks_.clear();
-    blocks_.push_back({AlignedBytes(round_up(peak_bytes_, kMinBlockBytes)), 0});
+    blocks_.push_back({AlignedBytes(bytes), 0});
   }
-  if (!blocks_.empty()) blocks_.back().used_bytes = 0;
-  used_bytes_ = 0;
+  rewind({});
 }
 
 uint64_t Arena::capacity_bytes() const {

@@ -57,8 +57,27 @@ TEST(Arena, AllocatesNothingAfterWarmUp) {
       EXPECT_EQ(reinterpret_cast<uintptr_t>(span.data()) % 64, 0u);
       span.front() = span.back() = 1.0f;
     }
-    if (pass >= 1) EXPECT_EQ(arena.capacity_bytes(), 4u << 20);
   }
+  const uint64_t warm = arena.capacity_bytes();
+  for (int pass = 0; pass < 3; ++pass) {
+    arena.reset();
+    for (int i = 0; i < 10; ++i) arena.allocate<float>(100000);
+    EXPECT_EQ(arena.capacity_bytes(), warm);
+  }
+}
+
+TEST(Arena, ScopesShareMemory) {
+  Arena arena;
+  const float* outer = arena.allocate<float>(10).data();
+  for (int layer = 0; layer < 100; ++layer) {
+    ArenaScope scope(arena);
+    auto a = arena.allocate<float>(200000);
+    auto b = arena.allocate<float>(200000);
+    a.back() = b.back() = 1;
+    EXPECT_NE(a.data(), outer);
+    EXPECT_NE(a.data(), b.data());
+  }
+  EXPECT_LE(arena.capacity_bytes(), 4u << 20);
 }
 
 TEST(FileMap, ReadsAndReports) {

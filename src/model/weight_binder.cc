@@ -1,0 +1,64 @@
+#include "model/weight_binder.h"
+
+#include "quant/block_format.h"
+
+namespace tessera {
+
+WeightBinder::WeightBinder(const WeightSource& source, ThreadPool& pool, LoadProgress progress)
+    : source_(source), pool_(pool), progress_(progress) {
+  for (const WeightInfo& info : source.weights()) total_bytes_ += info.bytes;
+}
+
+Result<const WeightInfo*> WeightBinder::expect(const std::string& name, const Shape& shape) const {
+  const WeightInfo* info = source_.find(name);
+  if (info == nullptr) return not_found("{}: no such tensor, expected {}", name, shape.to_string());
+  if (info->shape != shape) {
+    return invalid_argument("{}: expected {}, found {}", name, shape.to_string(), info->shape.to_string());
+  }
+  if (block_format(info->dtype) == nullptr) {
+    return unsupported("{}: expected a weight type, found {}", name, to_string(info->dtype));
+  }
+  return info;
+}
+
+Status WeightBinder::done(const WeightInfo& info) {
+  source_.release(info);
+  done_bytes_ += info.bytes;
+  if (!progress_(done_bytes_, total_bytes_)) return {StatusCode::kCancelled, "loading was cancelled"};
+  return {};
+}
+
+Result<Linear> WeightBinder::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  TESSERA_ASSIGN_OR_RETURN(const WeightInfo* info, expect(name + ".weight", {rows, cols}));
+  const auto read_rows = [&](int64_t begin, int64_t end, FunctionRef<void(const std::byte*)> use) {
+    const WeightBytes bytes = source_.read_rows(*info, begin, end);
+    use(bytes.bytes.data());
+  };
+  Result<Linear> packed = Linear::pack({info->dtype, rows, cols, read_rows}, pool_);
+  if (!packed.ok()) return packed.status().with_context(info->name);
+  TESSERA_RETURN_IF_ERROR(done(*info));
+  Linear result = *std::move(packed);
+  if (has(name + ".bias")) {
+    TESSERA_ASSIGN_OR_RETURN(std::vector<float> bias, vector(name + ".bias", rows));
+    result.set_bias(std::move(bias));
+  }
+  return result;
+}
+
+Result<std::vector<float>> WeightBinder::vector(const std::string& full_name, int64_t elements) {
+  TESSERA_ASSIGN_OR_RETURN(const WeightInfo* info, expect(full_name, {elements}));
+  std::vector<float> values(static_cast<size_t>(elements));
+  unpack_rows(info->dtype, source_.read(*info).bytes.data(), 1, elements, values.data());
+  TESSERA_RETURN_IF_ERROR(done(*info));
+  return values;
+}
+
+Result<std::vector<float>> WeightBinder::floats(const std::string& full_name, int64_t rows, int64_t cols) {
+  TESSERA_ASSIGN_OR_RETURN(const WeightInfo* info, expect(full_name, {rows, cols}));
+  std::vector<float> values(static_cast<size_t>(rows * cols));
+  unpack_rows(info->dtype, source_.read(*info).bytes.data(), rows, cols, values.data());
+  TESSERA_RETURN_IF_ERROR(done(*info));
+  return values;
+}
+
+}  // namespace tessera

@@ -1,0 +1,135 @@
+#include "runtime/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+
+namespace tessera {
+namespace {
+
+SamplerSettings plain() {
+  SamplerSettings s;
+  s.temperature = 1;
+  s.top_k = 0;
+  s.top_p = 1;
+  s.min_p = 0;
+  return s;
+}
+
+std::map<int32_t, int> draw(SamplerSettings settings, const std::vector<float>& logits, int n) {
+  std::map<int32_t, int> counts;
+  Sampler sampler(settings);
+  for (int i = 0; i < n; ++i) {
+    std::vector<float> copy = logits;
+    ++counts[sampler.sample(copy).token];
+  }
+  return counts;
+}
+
+TEST(Sampler, GreedyTakesTheFirstOfEquals) {
+  SamplerSettings s;
+  s.temperature = 0;
+  std::vector<float> logits = {1, 3, 3, std::numeric_limits<float>::quiet_NaN()};
+  EXPECT_EQ(Sampler(s).sample(logits).token, 1);
+}
+
+TEST(Sampler, DrawsTheSoftmax) {
+  const std::vector<float> logits = {std::log(0.5f), std::log(0.3f), std::log(0.2f)};
+  const auto counts = draw(plain(), logits, 20000);
+  EXPECT_NEAR(counts.at(0) / 20000.0, 0.5, 0.02);
+  EXPECT_NEAR(counts.at(1) / 20000.0, 0.3, 0.02);
+  EXPECT_NEAR(counts.at(2) / 20000.0, 0.2, 0.02);
+}
+
+TEST(Sampler, CutsTheTail) {
+  const std::vector<float> logits = {std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
+  auto s = plain();
+  s.top_k = 2;
+  EXPECT_EQ(draw(s, logits, 500).size(), 2u);
+  s = plain();
+  s.top_p = 0.75f;  // 0.5 is not enough, 0.8 is
+  EXPECT_EQ(draw(s, logits, 500).size(), 2u);
+  s = plain();
+  s.min_p = 0.25f;  // of the best: 0.125
+  EXPECT_EQ(draw(s, logits, 500).size(), 3u);
+}
+
+TEST(Sampler, TopKAgreesWithASort) {
+  std::vector<float> logits(5000);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>((i * 7919) % 5000) / 500;
+  auto s = plain();
+  s.top_k = 10;
+  for (const auto& [token, count] : draw(s, logits, 2000)) EXPECT_GE(logits[token], 4990.0f / 500);
+}
+
+TEST(Sampler, SameSeedSameTokens) {
+  std::vector<float> logits(100);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = std::sin(static_cast<float>(i));
+  auto run = [&](uint64_t seed) {
+    auto s = plain();
+    s.seed = seed;
+    Sampler sampler(s);
+    std::vector<int32_t> tokens;
+    for (int i = 0; i < 20; ++i) {
+      auto copy = logits;
+      tokens.push_back(sampler.sample(copy).token);
+    }
+    return tokens;
+  };
+  EXPECT_EQ(run(7), run(7));
+  EXPECT_NE(run(7), run(8));
+}
+
+TEST(Sampler, PenaltiesAndBias) {
+  SamplerSettings s;
+  s.temperature = 0;
+  s.repeat_penalty = 2;
+  Sampler sampler(s);
+  sampler.accept(0);
+  std::vector<float> logits = {3, 2, -1};
+  EXPECT_EQ(sampler.sample(logits).token, 1);  // 3 / 2 < 2
+  s = SamplerSettings();
+  s.temperature = 0;
+  s.frequency_penalty = 1;
+  Sampler twice(s);
+  twice.accept(0);
+  twice.accept(0);
+  logits = {3, 1.5f, -1};
+  EXPECT_EQ(twice.sample(logits).token, 1);
+  s = SamplerSettings();
+  s.temperature = 0;
+  s.logit_bias = {{2, 10.0f}};
+  logits = {3, 2, -1};
+  EXPECT_EQ(Sampler(s).sample(logits).token, 2);
+}
+
+TEST(Sampler, ReportsLogprobs) {
+  auto s = plain();
+  s.logprobs = 2;
+  s.top_k = 1;
+  std::vector<float> logits = {std::log(0.25f), std::log(0.75f)};
+  const SampledToken sampled = Sampler(s).sample(logits);
+  EXPECT_EQ(sampled.token, 1);
+  EXPECT_NEAR(sampled.logprob, std::log(0.75), 1e-6);
+  ASSERT_EQ(sampled.top.size(), 2u);
+  EXPECT_EQ(sampled.top[1].token, 0);
+  EXPECT_NEAR(sampled.top[1].logprob, std::log(0.25), 1e-6);
+}
+
+TEST(Sampler, RefusesBadSettings) {
+  SamplerSettings s;
+  EXPECT_TRUE(s.validate(100).ok());
+  s.top_p = 1.5f;
+  EXPECT_EQ(s.validate(100).message(), "top_p: expected 0 to 1, found 1.5");
+  s = SamplerSettings();
+  s.temperature = std::nanf("");
+  EXPECT_FALSE(s.validate(100).ok());
+  s = SamplerSettings();
+  s.logit_bias = {{100, 1.0f}};
+  EXPECT_FALSE(s.validate(100).ok());
+}
+
+}  // namespace
+}  // namespace tessera
