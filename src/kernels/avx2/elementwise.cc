@@ -1,0 +1,6 @@
+#include "kernels/elementwise_kernels.h"
+#include "kernels/layers.h"
+
+namespace tessera::avx2 {
+#include "kernels/elementwise_body.h"
+}  // namespace tessera::avx2
