@@ -3,13 +3,15 @@
     python -m train.run --data DIR --tokenizer merges.json --out RUN --until 10:35
 
 Muon for the matrices of the blocks, AdamW for the embedding and the norms; all tiers until the learning rate decays, then tier A
-only. Writes RUN/checkpoint.pt every few minutes and resumes from it when it exists.
+only. Writes RUN/checkpoint.pt every few minutes and at SIGTERM, and resumes from it when it exists. On a shared machine set
+OMP_WAIT_POLICY=passive: a thread that spins at a barrier burns the time slice its partner needs.
 """
 from __future__ import annotations
 
 import argparse
 import math
 import pathlib
+import signal
 import time
 from typing import Any, Callable, Dict, List
 
@@ -76,7 +78,8 @@ class Trainer:
         if hasattr(torch, "compile") and not a.no_compile:
             self.loss = torch.compile(self.model)
         self.optimizers = make_optimizers(self.model, a)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.stopped = 0, 0.0, False
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stopped", True))
         self.schedule = WallClockSchedule(time.time(), parse_deadline(a.hours, a.until), a.decay, warmup_steps=50)
         print(f"{parameter_count(self.model)} parameters; {sum(map(len, encoded))} training tokens, tier A {sum(map(len, simple))}", flush=True)
 
@@ -137,7 +140,7 @@ def train(t: Trainer) -> None:
     window: List[float] = []
     window_start = time.time()
     next_save, next_sample = window_start + 240, window_start + 420
-    while t.schedule.progress() < 1.0:
+    while t.schedule.progress() < 1.0 and not t.stopped:
         begin = time.time()
         window.append(float(t.one_step()))
         t.seconds += time.time() - begin
