@@ -1,0 +1,422 @@
+// attend() against a double loop over what the pages hold, for every kernel layer, cache type and head shape; and bit for
+// bit against itself in other chunks, batches, threads and page orders. Pages start as NaN: nothing unwritten may be read.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "attention/part.h"
+#include "base/cpu_features.h"
+#include "kernels/kernels.h"
+
+namespace tessera {
+namespace {
+
+struct Layer {
+  std::string name;
+  KernelTable table;
+};
+
+const std::vector<Layer>& layers() {
+  static const std::vector<Layer> all = [] {
+    std::vector<Layer> found;
+    for (const KernelLayer& layer : kernel_layers()) {
+      auto table = build_kernel_table(layer.name, cpu_features());
+      if (table.ok()) found.push_back({layer.name, *table});
+    }
+    return found;
+  }();
+  return all;
+}
+
+constexpr DType kCacheTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
+
+struct Shape {
+  int64_t heads, kv_heads, head_dim;
+};
+
+double half_to_double(uint16_t h) {
+  const int exponent = h >> 10 & 31, mantissa = h & 1023;
+  const double magnitude = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
+  return h >> 15 ? -magnitude : magnitude;
+}
+
+// Element (lane, depth) of a block, by the definition in kernels/attention_kernels.h.
+double block_element(KvType type, const std::byte* block, int64_t lanes, int64_t depth_size, int64_t lane, int64_t depth,
+                     int bias, int64_t token) {
+  const int64_t g = type == kKvQ8 ? 4 : type == kKvBf16 ? 2 : 1;
+  const int64_t padded_depth = (depth_size + g - 1) / g * g;
+  const int64_t panel = lane / kKvPanel * kKvPanel;
+  const int64_t width = std::min<int64_t>(kKvPanel, lanes - panel);
+  const int64_t index = panel * padded_depth + ((depth / g) * width + lane - panel) * g + depth % g;
+  uint16_t half;
+  float value;
+  switch (type) {
+    case kKvF32: std::memcpy(&value, block + index * 4, 4); return value;
+    case kKvF16: std::memcpy(&half, block + index * 2, 2); return half_to_double(half);
+    case kKvBf16: {
+      std::memcpy(&half, block + index * 2, 2);
+      const uint32_t bits = static_cast<uint32_t>(half) << 16;
+      std::memcpy(&value, &bits, 4);
+      return value;
+    }
+    case kKvQ8: {
+      const int stored = std::to_integer<int>(block[index]);
+      std::memcpy(&value, block + lanes * padded_depth + token * 4, 4);
+      return (bias ? stored - bias : static_cast<int8_t>(stored)) * static_cast<double>(value);
+    }
+  }
+  return 0;
+}
+
+// One sequence: random queries, keys and values, written into pages of its own in a shuffled order.
+struct Sequence {
+  Sequence(Shape shape, int64_t tokens, uint32_t seed) : tokens_(tokens) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    q.resize(tokens * shape.heads * shape.head_dim);
+    k.resize(tokens * shape.kv_heads * shape.head_dim);
+    v.resize(k.size());
+    for (auto* x : {&q, &k, &v}) {
+      for (float& e : *x) e = normal(random) * 2.0f;
+    }
+  }
+  int64_t tokens_;
+  std::vector<float> q, k, v;
+  std::vector<int32_t> pages;
+};
+
+struct Fixture {
+  Fixture(Shape s, DType k_type, DType v_type, std::vector<int64_t> lengths)
+      : shape(s), layout(make_kv_layout(k_type, v_type, s.kv_heads, s.head_dim)) {
+    int32_t count = 0;
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      sequences.emplace_back(s, lengths[i], static_cast<uint32_t>(i + 1));
+      const int32_t used = static_cast<int32_t>((lengths[i] + kPageTokens - 1) / kPageTokens);
+      for (int32_t p = used - 1; p >= 0; --p) sequences[i].pages.push_back(count + p);
+      count += used;
+    }
+    memory.assign(layout.page_bytes() * static_cast<uint64_t>(count) + 64, std::byte{0xff});
+    auto* data = memory.data();
+    data += (64 - reinterpret_cast<uintptr_t>(data) % 64) % 64;
+    pages = {data, layout.page_bytes()};
+  }
+
+  void store(const AttentionKernels& kernels, const Sequence& s, int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      std::byte* page = pages.page(s.pages[t / kPageTokens]);
+      for (int64_t h = 0; h < shape.kv_heads; ++h) {
+        const int64_t row = (t * shape.kv_heads + h) * shape.head_dim;
+        kernels.store_key[layout.k_type](&s.k[row], shape.head_dim, t % kPageTokens, layout.keys(page, h));
+        kernels.store_value[layout.v_type](&s.v[row], shape.head_dim, t % kPageTokens, layout.values(page, h));
+      }
+    }
+  }
+
+  // What the pages hold for one kv head: [tokens, head_dim].
+  std::vector<double> stored(const Sequence& s, int64_t h, bool keys) const {
+    const int64_t lanes = (shape.head_dim + 15) / 16 * 16;
+    std::vector<double> all;
+    for (int64_t t = 0; t < s.tokens_; ++t) {
+      const std::byte* page = pages.page(s.pages[t / kPageTokens]);
+      const int64_t local = t % kPageTokens;
+      for (int64_t d = 0; d < shape.head_dim; ++d) {
+        all.push_back(keys ? block_element(layout.k_type, layout.keys(page, h), kPageTokens, shape.head_dim, local, d, 128, local)
+                           : block_element(layout.v_type, layout.values(page, h), lanes, kPageTokens, d, local, 0, local));
+      }
+    }
+    return all;
+  }
+
+  int64_t q_dim() const { return shape.heads * shape.head_dim; }
+
+  Shape shape;
+  KvLayout layout;
+  std::vector<Sequence> sequences;
+  std::vector<std::byte> memory;
+  LayerPages pages;
+};
+
+AttentionPart part_of(const Fixture& f, const Sequence& s, KeyPlan plan, ScoreProgram program) {
+  return {{&f.layout, f.pages, s.pages}, plan, program};
+}
+
+// Queries [begin, begin + tokens) of sequence s alone.
+std::vector<float> run(Fixture& f, const AttentionKernels& kernels, const Sequence& s, int64_t begin, int64_t tokens,
+                       std::vector<AttentionPart> parts, int threads = 1, std::vector<float>* lse = nullptr) {
+  ThreadPool pool(threads);
+  Arena arena;
+  OpContext ctx{pool, arena};
+  std::vector<float> out(tokens * f.q_dim(), NAN), sums(tokens * f.shape.heads, NAN);
+  const AttentionQueries queries{0, tokens, begin, parts};
+  attend(ctx, kernels, {&queries, 1}, Rows<const float>(&s.q[begin * f.q_dim()], tokens, f.q_dim()),
+         Rows<float>(out.data(), tokens, f.q_dim()), Rows<float>(sums.data(), tokens, f.shape.heads));
+  if (lse) *lse = sums;
+  return out;
+}
+
+struct Reference {
+  std::vector<double> out, bound, lse;
+};
+
+// Error bounds: scores of the arithmetic in use are off by at most e_s = unit * sum_d |q_d k_d| * scale (+ rounding of the
+// maximum and of 2^x), weights relatively by 2 e_s + e_p, outputs by that times the largest |v|.
+double query_unit(const std::string& layer, KvType k, int64_t head_dim) {
+  const double f32 = static_cast<double>(head_dim + 8) * 0x1p-24;
+  if (layer == "avx512_bf16" && k == kKvBf16) return f32 + 0x1p-8;
+  return f32;
+}
+double weight_unit(const std::string& layer, KvType v) {
+  const double f32 = 0x1p-16;  // 2^x, and sums over up to a thousand tokens
+  if (layer == "avx512_bf16" && v == kKvBf16) return f32 + 0x1p-8;
+  return f32;
+}
+
+Reference oracle(const Fixture& f, const Sequence& s, int64_t begin, int64_t tokens, KeyPlan plan, ScoreProgram program,
+                 const std::string& layer) {
+  const int64_t dim = f.shape.head_dim, heads = f.shape.heads, group = heads / f.shape.kv_heads;
+  Reference ref;
+  ref.out.resize(tokens * f.q_dim());
+  ref.bound.resize(tokens * f.q_dim());
+  ref.lse.resize(tokens * heads);
+  std::vector<double> keys, values;
+  for (int64_t h = 0; h < heads; ++h) {
+    if (h % group == 0) keys = f.stored(s, h / group, true), values = f.stored(s, h / group, false);
+    for (int64_t t = begin; t < begin + tokens; ++t) {
+      const KeyRange seen = plan.visible(t);
+      const float* q = &s.q[t * f.q_dim() + h * dim];
+      double q_max = 0, top = -INFINITY, score_error = 0, sum = 0, v_max = 0;
+      for (int64_t d = 0; d < dim; ++d) q_max = std::max(q_max, std::abs(static_cast<double>(q[d])));
+      std::vector<double> p;
+      for (int64_t j = seen.begin; j < seen.end; ++j) {
+        double dot = 0, size = 0, k_size = 0;
+        for (int64_t d = 0; d < dim; ++d) {
+          const double k = keys[j * dim + d];
+          dot += q[d] * k;
+          size += std::abs(q[d] * k);
+          k_size += std::abs(k);
+        }
+        double error = size * query_unit(layer, f.layout.k_type, dim);
+        if (f.layout.k_type == kKvQ8) error += k_size * q_max * 0x1p-15;  // 16-bit queries
+        score_error = std::max(score_error, error * program.scale);
+        dot *= program.scale;
+        if (program.softcap != 0) dot = program.softcap * std::tanh(dot / program.softcap);
+        p.push_back(dot);
+        top = std::max(top, dot);
+      }
+      for (double& x : p) sum += x = std::exp(x - top);
+      ref.lse[(t - begin) * heads + h] = top + std::log(sum);
+      double* out = &ref.out[(t - begin) * f.q_dim() + h * dim];
+      for (int64_t j = seen.begin; j < seen.end; ++j) {
+        for (int64_t d = 0; d < dim; ++d) {
+          out[d] += p[j - seen.begin] / sum * values[j * dim + d];
+          v_max = std::max(v_max, std::abs(values[j * dim + d]));
+        }
+      }
+      double weight_error = weight_unit(layer, f.layout.v_type);
+      if (f.layout.v_type == kKvQ8) weight_error += 0x1p-14;  // 16-bit weights
+      const double bound = v_max * (2 * score_error + weight_error + 0x1p-20 * std::abs(top));
+      std::fill_n(&ref.bound[(t - begin) * f.q_dim() + h * dim], dim, bound);
+    }
+  }
+  return ref;
+}
+
+void expect_near(const std::vector<float>& got, const Reference& want, const std::string& what) {
+  ASSERT_EQ(got.size(), want.out.size());
+  double worst = 0;
+  size_t at = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double ratio = std::abs(got[i] - want.out[i]) / want.bound[i];
+    if (!(ratio <= worst)) worst = ratio, at = i;
+  }
+  EXPECT_LE(worst, 1.0) << what << ": element " << at << " is " << got[at] << ", expected " << want.out[at] << " +- "
+                        << want.bound[at];
+}
+
+std::string name_of(const Layer& layer, Shape s, DType k, DType v) {
+  return layer.name + " " + std::to_string(s.heads) + "/" + std::to_string(s.kv_heads) + "x" + std::to_string(s.head_dim) +
+         " " + std::string(to_string(k)) + "/" + std::string(to_string(v));
+}
+
+constexpr ScoreProgram kPlain{0.125f, 0.0f};
+
+TEST(Attend, EqualsDoubleLoop) {
+  const Shape shapes[] = {{4, 4, 16}, {8, 1, 64}, {6, 2, 43}, {14, 2, 80}, {5, 1, 8}, {2, 2, 128}, {7, 1, 256}};
+  for (const Layer& layer : layers()) {
+    for (Shape shape : shapes) {
+      for (DType type : kCacheTypes) {
+        Fixture f(shape, type, type, {150});
+        const Sequence& s = f.sequences[0];
+        f.store(layer.table.attention, s, 0, s.tokens_);
+        const auto got = run(f, layer.table.attention, s, 60, 90, {part_of(f, s, {}, kPlain)});
+        expect_near(got, oracle(f, s, 60, 90, {}, kPlain, layer.name), name_of(layer, shape, type, type));
+      }
+    }
+  }
+}
+
+TEST(Attend, MixedCacheTypes) {
+  const Shape shape{4, 2, 36};
+  for (const Layer& layer : layers()) {
+    for (DType k : kCacheTypes) {
+      for (DType v : kCacheTypes) {
+        Fixture f(shape, k, v, {77});
+        const Sequence& s = f.sequences[0];
+        f.store(layer.table.attention, s, 0, s.tokens_);
+        const auto got = run(f, layer.table.attention, s, 75, 2, {part_of(f, s, {}, kPlain)});
+        expect_near(got, oracle(f, s, 75, 2, {}, kPlain, layer.name), name_of(layer, shape, k, v));
+      }
+    }
+  }
+}
+
+TEST(Attend, WindowSoftcapAndOpenPlans) {
+  const Shape shape{4, 2, 32};
+  const KeyPlan plans[] = {{.window = 1}, {.window = 64}, {.window = 100}, {.begin = 70, .window = 300},
+                           {.end = 130, .causal = false}, {.begin = 65, .end = 66, .causal = false}};
+  const ScoreProgram programs[] = {{0.3f, 0.0f}, {0.2f, 5.0f}};
+  for (const Layer& layer : layers()) {
+    for (const KeyPlan& plan : plans) {
+      for (const ScoreProgram& program : programs) {
+        Fixture f(shape, DType::kF32, DType::kF32, {700});
+        const Sequence& s = f.sequences[0];
+        f.store(layer.table.attention, s, 0, s.tokens_);
+        for (int threads : {1, 3}) {
+          std::vector<float> lse;
+          const auto got = run(f, layer.table.attention, s, 500, 140, {part_of(f, s, plan, program)}, threads, &lse);
+          const Reference want = oracle(f, s, 500, 140, plan, program, layer.name);
+          expect_near(got, want, layer.name);
+          for (size_t i = 0; i < lse.size(); ++i) ASSERT_NEAR(lse[i], want.lse[i], 2e-4) << layer.name;
+        }
+      }
+    }
+  }
+}
+
+TEST(Attend, PagesOutsideTheWindowAreNotTouched) {
+  Fixture f({2, 1, 16}, DType::kF16, DType::kF16, {1000});
+  Sequence& s = f.sequences[0];
+  f.store(layers()[0].table.attention, s, 0, s.tokens_);
+  for (int i = 0; i < 13; ++i) s.pages[i] = -1'000'000'000;  // 13 pages = 832 tokens
+  const auto got = run(f, layers()[0].table.attention, s, 999, 1, {part_of(f, s, {.window = 168}, kPlain)});
+  for (float x : got) EXPECT_TRUE(std::isfinite(x));
+}
+
+TEST(Attend, NothingVisibleIsZero) {
+  for (const Layer& layer : layers()) {
+    Fixture f({2, 1, 16}, DType::kF32, DType::kF32, {10});
+    const Sequence& s = f.sequences[0];
+    f.store(layer.table.attention, s, 0, s.tokens_);
+    std::vector<float> lse;
+    const auto got = run(f, layer.table.attention, s, 3, 2, {part_of(f, s, {.begin = 5}, kPlain)}, 1, &lse);
+    for (float x : got) EXPECT_EQ(x, 0.0f);
+    for (float x : lse) EXPECT_EQ(x, -INFINITY);
+  }
+}
+
+// A cut of the keys into parts gives the same result up to rounding: prefix and rest merge by log-sum-exp.
+TEST(Attend, PartsMerge) {
+  for (const Layer& layer : layers()) {
+    Fixture f({4, 2, 24}, DType::kF32, DType::kF32, {300});
+    const Sequence& s = f.sequences[0];
+    f.store(layer.table.attention, s, 0, s.tokens_);
+    const auto got = run(f, layer.table.attention, s, 290, 10,
+                         {part_of(f, s, {.end = 37}, kPlain), part_of(f, s, {.begin = 37}, kPlain)}, 2);
+    expect_near(got, oracle(f, s, 290, 10, {}, kPlain, layer.name), layer.name);
+  }
+}
+
+TEST(Attend, SameBitsInAnyChunkAndThreads) {
+  const Shape shapes[] = {{8, 1, 64}, {6, 2, 43}, {3, 3, 80}, {80, 1, 16}};
+  for (const Layer& layer : layers()) {
+    const AttentionKernels& kernels = layer.table.attention;
+    for (Shape shape : shapes) {
+      for (DType type : kCacheTypes) {
+        for (int64_t window : {0, 90}) {
+          Fixture f(shape, type, type, {333});
+          const Sequence& s = f.sequences[0];
+          f.store(kernels, s, 0, 333);
+          const std::vector<AttentionPart> parts = {part_of(f, s, {.window = window}, kPlain)};
+          const auto whole = run(f, kernels, s, 0, 333, parts);
+          for (int threads : {2, 3}) ASSERT_EQ(whole, run(f, kernels, s, 0, 333, parts, threads));
+          // Token by token, while later pages still hold garbage.
+          Fixture g(shape, type, type, {333});
+          const Sequence& u = g.sequences[0];
+          const std::vector<AttentionPart> own = {part_of(g, u, {.window = window}, kPlain)};
+          int64_t done = 0;
+          for (int64_t step : {1, 1, 63, 2, 100, 1, 1, 31, 57, 75, 1}) {
+            g.store(kernels, u, done, done + step);
+            const auto piece = run(g, kernels, u, done, step, own, step % 3 + 1);
+            const std::vector<float> expected(whole.begin() + done * f.q_dim(), whole.begin() + (done + step) * f.q_dim());
+            ASSERT_EQ(piece, expected) << name_of(layer, shape, type, type) << " at " << done;
+            done += step;
+          }
+          ASSERT_EQ(done, 333);
+        }
+      }
+    }
+  }
+}
+
+TEST(Attend, RaggedBatchEqualsEachAlone) {
+  const Shape shape{8, 2, 40};
+  const std::vector<int64_t> lengths = {700, 1, 65, 64, 300, 129};
+  const std::vector<int64_t> news = {1, 1, 65, 3, 200, 1};
+  for (const Layer& layer : layers()) {
+    for (DType type : kCacheTypes) {
+      Fixture f(shape, type, type, lengths);
+      std::vector<AttentionPart> parts;
+      std::vector<AttentionQueries> queries;
+      std::vector<float> q, expected;
+      for (const Sequence& s : f.sequences) {
+        f.store(layer.table.attention, s, 0, s.tokens_);
+        parts.push_back(part_of(f, s, {}, kPlain));
+      }
+      int64_t row = 0;
+      for (size_t i = 0; i < lengths.size(); ++i) {
+        const Sequence& s = f.sequences[i];
+        queries.push_back({row, news[i], lengths[i] - news[i], std::span(parts).subspan(i, 1)});
+        row += news[i];
+        q.insert(q.end(), s.q.end() - news[i] * f.q_dim(), s.q.end());
+        const auto alone = run(f, layer.table.attention, s, lengths[i] - news[i], news[i], {parts[i]});
+        expected.insert(expected.end(), alone.begin(), alone.end());
+      }
+      for (int threads : {1, 2, 3, 16}) {
+        ThreadPool pool(threads);
+        Arena arena;
+        OpContext ctx{pool, arena};
+        std::vector<float> out(q.size());
+        attend(ctx, layer.table.attention, queries, Rows<const float>(q.data(), row, f.q_dim()),
+               Rows<float>(out.data(), row, f.q_dim()));
+        ASSERT_EQ(out, expected) << layer.name << " " << to_string(type) << ", threads: " << threads;
+      }
+    }
+  }
+}
+
+TEST(Attend, AllocatesNothingAfterWarmUp) {
+  Fixture f({4, 1, 16}, DType::kF16, DType::kF16, {500});
+  const Sequence& s = f.sequences[0];
+  const AttentionKernels& kernels = layers().back().table.attention;
+  f.store(kernels, s, 0, 500);
+  const AttentionPart part = part_of(f, s, {}, kPlain);
+  const AttentionQueries queries{0, 4, 496, {&part, 1}};
+  ThreadPool pool(2);
+  Arena arena;
+  OpContext ctx{pool, arena};
+  std::vector<float> out(4 * f.q_dim());
+  uint64_t capacity = 0;
+  for (int i = 0; i < 3; ++i) {
+    arena.reset();
+    attend(ctx, kernels, {&queries, 1}, Rows<const float>(s.q.data(), 4, f.q_dim()), Rows<float>(out.data(), 4, f.q_dim()));
+    if (i == 0) capacity = arena.capacity_bytes();
+    EXPECT_EQ(arena.capacity_bytes(), capacity);
+  }
+}
+
+}  // namespace
+}  // namespace tessera

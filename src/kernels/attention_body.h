@@ -1,0 +1,483 @@
+// The attention kernels of every layer, written once over a small set of vector operations I (avx512/attention_isa.h and
+// its siblings). Included by one file per layer, so everything has internal linkage.
+//
+// Computes, per page of 64 tokens and kv head, for `rows` query rows (query heads of the group x query tokens):
+//   scores  S[r, t] = q[r] . k[t]              2 * 64 * head_dim flops per row
+//   softmax P[r, t] = 2^(S[r, t] - max)        about 13 vector instructions per vector
+//   weigh   O[r, d] = c O[r, d] + P[r, t] v[t, d]   2 * 64 * head_dim flops per row
+// Blocks of I::kRowBlock rows times two vectors of lanes stay in registers; a page block is read from memory once (by the
+// first row block) and stays in the first-level cache for the others. Layout: attention_kernels.h.
+#ifndef TESSERA_KERNELS_ATTENTION_BODY_H_
+#define TESSERA_KERNELS_ATTENTION_BODY_H_
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/attention_kernels.h"
+
+#define TESSERA_INLINE static inline __attribute__((always_inline))
+
+namespace tessera {
+namespace {
+
+template <int N>
+struct Int {
+  static constexpr int value = N;
+};
+
+constexpr int64_t pad_to(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// --- Products: acc[r][v] += sum_d a[r][d] * b[d][lane], one struct per storage type. -----------------------------------
+// a: prepared rows, a_stride bytes apart. b: first lane of a panel; b_stride bytes from one depth group to the next.
+// prepare() writes one row: factor * x[d] * scales[d] (scales may be null) for d < depth.
+
+template <class I>
+struct FloatRows {
+  TESSERA_INLINE void prepare(const float* x, float factor, const float* scales, int64_t depth, void* row) {
+    float* out = static_cast<float*>(row);
+    for (int64_t d = 0; d < depth; ++d) out[d] = scales ? x[d] * scales[d] * factor : x[d] * factor;
+  }
+};
+
+template <class I>
+struct ProductF32 : FloatRows<I> {
+  static constexpr int kGroup = 1, kBytes = 4;
+  static constexpr bool kScaled = false, kPlainRows = true;
+  template <int R, int NV>
+  TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
+                               typename I::F (&acc)[R][NV]) {
+    for (int64_t d = 0; d < depth; ++d) {
+      typename I::F x[NV];
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) x[v] = I::load(reinterpret_cast<const float*>(b + d * b_stride) + v * I::kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const typename I::F q = I::set1(reinterpret_cast<const float*>(a + r * a_stride)[d]);
+#pragma GCC unroll 8
+        for (int v = 0; v < NV; ++v) acc[r][v] = I::fma(q, x[v], acc[r][v]);
+      }
+    }
+  }
+};
+
+template <class I>
+struct ProductF16 : FloatRows<I> {
+  static constexpr int kGroup = 1, kBytes = 2;
+  static constexpr bool kScaled = false, kPlainRows = true;
+  template <int R, int NV>
+  TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
+                               typename I::F (&acc)[R][NV]) {
+    for (int64_t d = 0; d < depth; ++d) {
+      typename I::F x[NV];
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) x[v] = I::load_f16(b + d * b_stride + v * I::kLanes * 2);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const typename I::F q = I::set1(reinterpret_cast<const float*>(a + r * a_stride)[d]);
+#pragma GCC unroll 8
+        for (int v = 0; v < NV; ++v) acc[r][v] = I::fma(q, x[v], acc[r][v]);
+      }
+    }
+  }
+};
+
+// Types whose lanes hold a group of elements in 32 bits; Element::get<I>(word, j) is element j as f32.
+template <class I, class Element>
+struct ProductGrouped : FloatRows<I> {
+  static constexpr int kGroup = Element::kGroup, kBytes = 4 / kGroup;
+  static constexpr bool kScaled = Element::kScaled, kPlainRows = !kScaled;
+  template <int R, int NV>
+  TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
+                               typename I::F (&acc)[R][NV]) {
+    for (int64_t d = 0; d < depth; d += kGroup, b += b_stride) {
+      typename I::N word[NV];
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) word[v] = I::load_words(b + v * I::kLanes * 4);
+#pragma GCC unroll 4
+      for (int j = 0; j < kGroup; ++j) {
+        if (d + j >= depth) break;  // elements behind the depth may be garbage
+        typename I::F x[NV];
+#pragma GCC unroll 8
+        for (int v = 0; v < NV; ++v) x[v] = Element::template get<I>(word[v], j);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          const typename I::F q = I::set1(reinterpret_cast<const float*>(a + r * a_stride)[d + j]);
+#pragma GCC unroll 8
+          for (int v = 0; v < NV; ++v) acc[r][v] = I::fma(q, x[v], acc[r][v]);
+        }
+      }
+    }
+  }
+};
+
+struct ElementBf16 {
+  static constexpr int kGroup = 2;
+  static constexpr bool kScaled = false;
+  template <class I>
+  TESSERA_INLINE typename I::F get(typename I::N word, int j) {
+    return j == 0 ? I::low_half_as_bf16(word) : I::high_half_as_bf16(word);
+  }
+};
+struct ElementS8 {
+  static constexpr int kGroup = 4;
+  static constexpr bool kScaled = true;
+  template <class I>
+  TESSERA_INLINE typename I::F get(typename I::N word, int j) { return I::signed_byte(word, j); }
+};
+struct ElementU8 {  // 128 + value
+  static constexpr int kGroup = 4;
+  static constexpr bool kScaled = true;
+  template <class I>
+  TESSERA_INLINE typename I::F get(typename I::N word, int j) { return I::signed_byte(I::flip_signs(word), j); }
+};
+
+// --- Scores and weighted sum over one product. ------------------------------------------------------------------------
+
+// f(Int<R>, first row) over all rows in blocks of I::kRowBlock and one remainder.
+template <class I, class F>
+TESSERA_INLINE void for_row_blocks(int64_t rows, F f) {
+  int64_t r = 0;
+  for (; r + I::kRowBlock <= rows; r += I::kRowBlock) f(Int<I::kRowBlock>{}, r);
+  switch (rows - r) {
+    case 1: f(Int<1>{}, r); break;
+    case 2: f(Int<2>{}, r); break;
+    case 3: f(Int<3>{}, r); break;
+    default:
+      if constexpr (I::kRowBlock > 4) {
+        switch (rows - r) {
+          case 4: f(Int<4>{}, r); break;
+          case 5: f(Int<5>{}, r); break;
+          case 6: f(Int<6>{}, r); break;
+          case 7: f(Int<7>{}, r); break;
+        }
+      }
+  }
+}
+
+// Scales of a q8_0 block stand behind its elements.
+template <class P>
+TESSERA_INLINE const float* block_scales(const void* block, int64_t depth_by_lanes) {
+  return P::kScaled ? reinterpret_cast<const float*>(static_cast<const char*>(block) + depth_by_lanes) : nullptr;
+}
+
+template <class I, class P>
+void scores(const ScoreArgs& args) {
+  constexpr int kStep = 2 * I::kLanes;
+  const int64_t depth = pad_to(args.head_dim, P::kGroup);
+  const float* scales = block_scales<P>(args.keys, depth * kKvPageTokens);
+  for (int64_t token = 0; token < args.tokens; token += kStep) {
+    const char* b = static_cast<const char*>(args.keys) + (token / kKvPanel) * kKvPanel * depth * P::kBytes +
+                    (token % kKvPanel) * P::kGroup * P::kBytes;
+    for_row_blocks<I>(args.rows, [&](auto block, int64_t row) __attribute__((always_inline)) {
+      constexpr int R = decltype(block)::value;
+      const char* a = static_cast<const char*>(args.queries) + row * args.query_stride;
+      typename I::F acc[R][2];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = I::zero();
+      P::template multiply<R, 2>(a, args.query_stride, b, kKvPanel * P::kGroup * P::kBytes, args.head_dim, acc);
+      float* out = args.scores + row * kKvPageTokens + token;
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; ++v) {
+          typename I::F s = acc[r][v];
+          if (P::kScaled) s = I::mul(s, I::load(scales + token + v * I::kLanes));
+          I::store(out + r * kKvPageTokens + v * I::kLanes, s);
+        }
+      }
+    });
+  }
+}
+
+template <class I, class P, int R, int NV>
+TESSERA_INLINE void weigh_block(const WeighArgs& args, int64_t row, const char* a, int64_t a_stride, int64_t dim,
+                                const char* b, int64_t b_stride) {
+  float* out = args.out + row * args.out_stride + dim;
+  typename I::F acc[R][NV];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const typename I::F c = I::set1(args.correction[row + r]);
+#pragma GCC unroll 2
+    for (int v = 0; v < NV; ++v) acc[r][v] = I::mul(c, I::load(out + r * args.out_stride + v * I::kLanes));
+  }
+  P::template multiply<R, NV>(a, a_stride, b, b_stride, args.tokens, acc);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < NV; ++v) I::store(out + r * args.out_stride + v * I::kLanes, acc[r][v]);
+  }
+}
+
+template <class I, class P>
+void weigh(const WeighArgs& args) {
+  constexpr int kStep = 2 * I::kLanes;
+  const int64_t lanes = pad_to(args.head_dim, 16);
+  const float* scales = block_scales<P>(args.values, lanes * kKvPageTokens);
+  for_row_blocks<I>(args.rows, [&](auto block, int64_t row) __attribute__((always_inline)) {
+    constexpr int R = decltype(block)::value;
+    constexpr int64_t kRowBytes = attention_row_bytes(kKvPageTokens);
+    alignas(64) char prepared[P::kPlainRows ? 64 : R * kRowBytes];
+    const char* a = reinterpret_cast<const char*>(args.weights + row * kKvPageTokens);
+    int64_t a_stride = kKvPageTokens * static_cast<int64_t>(sizeof(float));
+    if constexpr (!P::kPlainRows) {
+      for (int r = 0; r < R; ++r) {
+        P::prepare(args.weights + (row + r) * kKvPageTokens, 1.0f, scales, args.tokens, prepared + r * kRowBytes);
+      }
+      a = prepared;
+      a_stride = kRowBytes;
+    }
+    for (int64_t dim = 0; dim < lanes; dim += kStep) {
+      const int64_t panel = dim / kKvPanel * kKvPanel;
+      const int64_t width = lanes - panel < kKvPanel ? 16 : kKvPanel;
+      const char* b = static_cast<const char*>(args.values) + panel * kKvPageTokens * P::kBytes +
+                      (dim - panel) * P::kGroup * P::kBytes;
+      const int64_t b_stride = width * P::kGroup * P::kBytes;
+      if (kStep <= 16 || width == kKvPanel) {
+        weigh_block<I, P, R, 2>(args, row, a, a_stride, dim, b, b_stride);
+      } else {
+        weigh_block<I, P, R, 1>(args, row, a, a_stride, dim, b, b_stride);
+      }
+    }
+  });
+}
+
+template <class I, class P>
+void prepare_query(const float* q, float factor, int64_t head_dim, void* row) {
+  P::prepare(q, factor, nullptr, head_dim, row);
+}
+
+// --- Softmax and merge. -----------------------------------------------------------------------------------------------
+
+// 2^x for x <= 0, 0 below about -127: 2^n times a polynomial of degree 5 on [-1/2, 1/2], relative error 2e-7; exact at 0.
+template <class I>
+TESSERA_INLINE typename I::F exp2_nonpositive(typename I::F x) {
+  x = I::max(x, I::set1(I::kExp2Floor));
+  const typename I::F n = I::round(x);
+  const typename I::F r = I::sub(x, n);
+  typename I::F p = I::set1(0x1.5bba14p-10f);
+  p = I::fma(p, r, I::set1(0x1.3cea88p-7f));
+  p = I::fma(p, r, I::set1(0x1.c6b752p-5f));
+  p = I::fma(p, r, I::set1(0x1.ebf9bcp-3f));
+  p = I::fma(p, r, I::set1(0x1.62e42ap-1f));
+  p = I::fma(p, r, I::set1(1.0f));
+  return I::scale_by_power_of_2(p, n);
+}
+
+template <class I>
+TESSERA_INLINE float exp2_scalar(float x) {
+  return I::first(exp2_nonpositive<I>(I::set1(x)));
+}
+
+// cap * tanh(x), as cap * sign(x) * (1 - t) / (1 + t) with t = 2^(-2 log2(e) |x|).
+template <class I>
+TESSERA_INLINE typename I::F capped(typename I::F x, float cap) {
+  const typename I::F t = exp2_nonpositive<I>(I::mul(I::set1(-2.8853900817779268f), I::abs(x)));
+  const typename I::F one = I::set1(1.0f);
+  const typename I::F y = I::div(I::sub(one, t), I::add(one, t));
+  return I::mul(I::set1(cap), I::copy_sign(y, x));
+}
+
+template <class I>
+void softmax(const SoftmaxArgs& args) {
+  constexpr int kVectors = kKvPageTokens / I::kLanes;
+  constexpr int kSums = kSumLanes / I::kLanes;
+  const typename I::F hidden = I::set1(-__builtin_inff());
+  for (int64_t row = 0; row < args.rows; ++row) {
+    float* scores = args.scores + row * kKvPageTokens;
+    const int begin = args.begin[row], end = args.end[row];
+    if (begin >= end) {
+      for (int i = 0; i < kVectors; ++i) I::store(scores + i * I::kLanes, I::zero());
+      args.correction[row] = 1.0f;
+      continue;
+    }
+    typename I::F x[kVectors];
+    typename I::F top = hidden;
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) {
+      x[i] = I::load(scores + i * I::kLanes);
+      if (args.softcap != 0) x[i] = capped<I>(x[i], args.softcap);
+      if (begin > i * I::kLanes || end < (i + 1) * I::kLanes) {
+        x[i] = I::select_lanes(begin - i * I::kLanes, end - i * I::kLanes, x[i], hidden);
+      }
+      top = I::max(top, x[i]);
+    }
+    const float old_max = args.max[row];
+    const float page_max = I::reduce_max(top);
+    const float new_max = page_max > old_max ? page_max : old_max;
+    const float correction = new_max == old_max ? 1.0f : exp2_scalar<I>(old_max - new_max);
+    args.max[row] = new_max;
+    args.correction[row] = correction;
+    float* sums = args.sum + row * kSumLanes;
+    typename I::F sum[kSums];
+#pragma GCC unroll 4
+    for (int i = 0; i < kSums; ++i) sum[i] = I::mul(I::load(sums + i * I::kLanes), I::set1(correction));
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) {
+      const typename I::F p = exp2_nonpositive<I>(I::sub(x[i], I::set1(new_max)));
+      I::store(scores + i * I::kLanes, p);
+      sum[i % kSums] = I::add(sum[i % kSums], p);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kSums; ++i) I::store(sums + i * I::kLanes, sum[i]);
+  }
+}
+
+template <class I>
+void fold_sums(const float* lanes, int64_t rows, float* sums) {
+  for (int64_t row = 0; row < rows; ++row) {
+    float x[kSumLanes];
+    memcpy(x, lanes + row * kSumLanes, sizeof(x));
+    for (int half = kSumLanes / 2; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) x[i] += x[i + half];
+    }
+    sums[row] = x[0];
+  }
+}
+
+template <class I>
+void merge(const MergeArgs& args) {
+  const int64_t lanes = pad_to(args.head_dim, 16);
+  for (int64_t row = 0; row < args.rows; ++row) {
+    const float a = args.max[row], b = args.part_max[row];
+    const float top = a > b ? a : b;
+    const float keep = a == top ? 1.0f : exp2_scalar<I>(a - top);
+    const float take = b == top ? 1.0f : exp2_scalar<I>(b - top);
+    args.max[row] = top;
+    args.sum[row] = args.sum[row] * keep + args.part_sum[row] * take;
+    float* out = args.out + row * args.out_stride;
+    const float* part = args.part_out + row * args.part_stride;
+    for (int64_t d = 0; d < lanes; d += I::kLanes) {
+      const typename I::F old = I::mul(I::load(out + d), I::set1(keep));
+      I::store(out + d, I::fma(I::load(part + d), I::set1(take), old));
+    }
+  }
+}
+
+template <class I>
+void normalize(const float* x, float sum, int64_t head_dim, float* y) {
+  const float factor = sum > 0 || sum != sum ? 1.0f / sum : 0.0f;
+  for (int64_t d = 0; d < head_dim; ++d) y[d] = x[d] * factor;
+}
+
+// --- Writing tokens. --------------------------------------------------------------------------------------------------
+
+TESSERA_INLINE uint16_t round_to_bf16(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40);  // NaN stays NaN
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// Encoders of one element; begin() sees the whole vector first and returns the token's scale.
+template <class I>
+struct EncodeF32 {
+  using Stored = float;
+  static constexpr int kGroup = 1;
+  static constexpr bool kScaled = false;
+  float begin(const float*, int64_t) { return 1.0f; }
+  float operator()(float x) const { return x; }
+};
+template <class I>
+struct EncodeF16 {
+  using Stored = uint16_t;
+  static constexpr int kGroup = 1;
+  static constexpr bool kScaled = false;
+  float begin(const float*, int64_t) { return 1.0f; }
+  // Saturates: an infinity in the cache would spread to every later token.
+  uint16_t operator()(float x) const { return I::to_f16(x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x); }
+};
+template <class I>
+struct EncodeBf16 {
+  using Stored = uint16_t;
+  static constexpr int kGroup = 2;
+  static constexpr bool kScaled = false;
+  float begin(const float*, int64_t) { return 1.0f; }
+  uint16_t operator()(float x) const { return round_to_bf16(x); }
+};
+template <class I, int kBias>
+struct EncodeQ8 {
+  using Stored = uint8_t;
+  static constexpr int kGroup = 4;
+  static constexpr bool kScaled = true;
+  float inverse = 0;
+  float begin(const float* x, int64_t n) {
+    float top = 0;
+    for (int64_t d = 0; d < n; ++d) {
+      const float a = __builtin_fabsf(x[d]);
+      top = a > top ? a : top;
+    }
+    inverse = top > 1e-30f && top < 1e36f ? 127.0f / top : 0.0f;
+    return top / 127.0f;
+  }
+  uint8_t operator()(float x) const {
+    // Adding 1.5 * 2^23 rounds to nearest even into the low mantissa bits.
+    const float shifted = x * inverse + 12582912.0f;
+    int32_t bits;
+    memcpy(&bits, &shifted, sizeof(bits));
+    return static_cast<uint8_t>(bits + kBias);
+  }
+};
+
+template <class E>
+void store_key(const float* x, int64_t head_dim, int64_t token, void* block) {
+  using Stored = typename E::Stored;
+  constexpr int g = E::kGroup;
+  const int64_t depth = pad_to(head_dim, g);
+  Stored* lane = static_cast<Stored*>(block) + token / kKvPanel * kKvPanel * depth + token % kKvPanel * g;
+  E encode;
+  const float scale = encode.begin(x, head_dim);
+  for (int64_t d = 0; d < head_dim; ++d) lane[d / g * kKvPanel * g + d % g] = encode(x[d]);
+  if (E::kScaled) reinterpret_cast<float*>(static_cast<Stored*>(block) + depth * kKvPageTokens)[token] = scale;
+}
+
+template <class E>
+void store_value(const float* x, int64_t head_dim, int64_t token, void* block) {
+  using Stored = typename E::Stored;
+  constexpr int g = E::kGroup;
+  const int64_t lanes = pad_to(head_dim, 16);
+  E encode;
+  const float scale = encode.begin(x, head_dim);
+  for (int64_t panel = 0; panel < lanes; panel += kKvPanel) {
+    const int64_t width = lanes - panel < kKvPanel ? 16 : kKvPanel;
+    Stored* group = static_cast<Stored*>(block) + panel * kKvPageTokens + token / g * width * g + token % g;
+    const int64_t used = head_dim - panel < width ? head_dim - panel : width;
+    for (int64_t d = 0; d < used; ++d) group[d * g] = encode(x[panel + d]);
+  }
+  if (E::kScaled) reinterpret_cast<float*>(static_cast<Stored*>(block) + lanes * kKvPageTokens)[token] = scale;
+}
+
+// --- Table. -----------------------------------------------------------------------------------------------------------
+
+template <class I, KvType kType, class Keys, class Values>
+void apply_products(AttentionKernels& table) {
+  table.prepare_query[kType] = &prepare_query<I, Keys>;
+  table.scores[kType] = &scores<I, Keys>;
+  table.weigh[kType] = &weigh<I, Values>;
+}
+
+template <class I>
+void apply_all(AttentionKernels& table) {
+  using Bf16 = ProductGrouped<I, ElementBf16>;
+  apply_products<I, kKvF32, ProductF32<I>, ProductF32<I>>(table);
+  apply_products<I, kKvF16, ProductF16<I>, ProductF16<I>>(table);
+  apply_products<I, kKvBf16, Bf16, Bf16>(table);
+  apply_products<I, kKvQ8, ProductGrouped<I, ElementU8>, ProductGrouped<I, ElementS8>>(table);
+  table.store_key[kKvF32] = &store_key<EncodeF32<I>>;
+  table.store_key[kKvF16] = &store_key<EncodeF16<I>>;
+  table.store_key[kKvBf16] = &store_key<EncodeBf16<I>>;
+  table.store_key[kKvQ8] = &store_key<EncodeQ8<I, 128>>;
+  table.store_value[kKvF32] = &store_value<EncodeF32<I>>;
+  table.store_value[kKvF16] = &store_value<EncodeF16<I>>;
+  table.store_value[kKvBf16] = &store_value<EncodeBf16<I>>;
+  table.store_value[kKvQ8] = &store_value<EncodeQ8<I, 0>>;
+  table.softmax = &softmax<I>;
+  table.fold_sums = &fold_sums<I>;
+  table.merge = &merge<I>;
+  table.normalize = &normalize<I>;
+}
+
+}  // namespace
+}  // namespace tessera
+
+#endif  // TESSERA_KERNELS_ATTENTION_BODY_H_
