@@ -1,0 +1,119 @@
+#include "probe/probe.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+#include <utility>
+
+#include "base/cpu_features.h"
+#include "probe/statistics.h"
+
+namespace tessera {
+namespace {
+
+uint64_t buffer_size(const ProbeOptions& options, const MachineInfo& machine) {
+  if (options.buffer_bytes > 0) return options.buffer_bytes;
+  uint64_t last_level = 0;
+  for (const CacheLevel& cache : machine.caches) last_level = std::max(last_level, cache.bytes);
+  const uint64_t wanted = std::max<uint64_t>(512u << 20, 4 * last_level);
+  const uint64_t allowed = std::max<uint64_t>(machine.available_bytes / 4, 16u << 20);
+  return std::min(wanted, allowed) >> 21 << 21;
+}
+
+// All pairs of up to 6 processors spread over the mask: enough to see the groups, at 20 ms a pair.
+std::vector<LatencyResult> measure_latencies(const MachineInfo& machine) {
+  constexpr size_t kMostCpus = 6;
+  std::vector<int> cpus;
+  const size_t count = std::min(machine.cpus.size(), kMostCpus);
+  for (size_t i = 0; i < count; ++i) cpus.push_back(machine.cpus[i * machine.cpus.size() / count]);
+  std::vector<LatencyResult> results;
+  for (size_t i = 0; i < cpus.size(); ++i) {
+    for (size_t j = i + 1; j < cpus.size(); ++j) {
+      results.push_back({cpus[i], cpus[j], ping_pong_ns(cpus[i], cpus[j], 0.02)});
+    }
+  }
+  return results;
+}
+
+std::string utc_now() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+double best_peak(const ProbeReport& report, PeakType type, int threads) {
+  double best = 0;
+  for (const PeakResult& peak : report.peaks) {
+    if (peak.type == type && peak.threads == threads) best = std::max(best, quantile(peak.samples, 0.5));
+  }
+  return best;
+}
+
+}  // namespace
+
+std::vector<int> probe_thread_counts(int most) {
+  std::vector<int> counts;
+  for (int n = 1; n < most; n *= 2) counts.push_back(n);
+  counts.push_back(std::max(most, 1));
+  return counts;
+}
+
+Result<ProbeReport> probe_machine(const ProbeOptions& options, const std::function<void(std::string_view)>& note) {
+  const auto begin = std::chrono::steady_clock::now();
+  ProbeReport report;
+  report.machine = machine_info();
+  report.time = utc_now();
+  const std::vector<int> counts =
+      probe_thread_counts(options.threads > 0 ? options.threads : report.machine.default_threads);
+  const std::vector<int> ends = counts.size() > 1 ? std::vector<int>{1, counts.back()} : counts;
+
+  report.state_before = sample_core_state(report.machine.cpus);
+  note("memory bandwidth");
+  TESSERA_ASSIGN_OR_RETURN(report.memory, measure_memory_bandwidth(report.machine, counts,
+                                                                   buffer_size(options, report.machine),
+                                                                   options.repetitions));
+  note("cache bandwidth");
+  TESSERA_ASSIGN_OR_RETURN(report.caches, measure_cache_bandwidth(report.machine, ends, options.repetitions));
+  note("multiply-add rate");
+  report.peaks = measure_peaks(ends, options.repetitions);
+  note("core to core");
+  report.latencies = measure_latencies(report.machine);
+  note("barrier");
+  report.barriers = measure_barriers(counts, options.repetitions);
+  report.state_after = sample_core_state(report.machine.cpus);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return report;
+}
+
+MachineLimits limits_of(const ProbeReport& report, int threads) {
+  MachineLimits limits;
+  for (const BandwidthResult& result : report.memory) {
+    if (result.threads != threads) continue;
+    const auto better = [&](double& limit, const std::vector<double>& samples) {
+      limit = std::max(limit, quantile(samples, 0.5));
+    };
+    better(limits.read_gb_per_s, values_of(result.samples));
+    better(limits.read_near_gb_per_s, values_of(result.samples, CoreState::kNear));
+    better(limits.read_far_gb_per_s, values_of(result.samples, CoreState::kFar));
+  }
+  limits.f32_gops = best_peak(report, PeakType::kF32, threads);
+  limits.bf16_gops = best_peak(report, PeakType::kBF16, threads);
+  limits.i8_gops = best_peak(report, PeakType::kI8, threads);
+  return limits;
+}
+
+std::string default_hardware_path() {
+  if (const char* config = std::getenv("XDG_CONFIG_HOME"); config != nullptr && *config != '\0') {
+    return std::string(config) + "/tessera/hardware.json";
+  }
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
+    return std::string(home) + "/.config/tessera/hardware.json";
+  }
+  return {};
+}
+
+}  // namespace tessera
