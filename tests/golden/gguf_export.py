@@ -11,31 +11,25 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from train.gguf import Value, f32, text, u32
+from train.gguf_names import gguf_name, interleave_pairs
 
-LAYER = {
-    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
-    "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm", "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+GPT2_LAYER = {
     "ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm", "mlp.c_fc": "ffn_up",
     "mlp.c_proj": "ffn_down",
 }
-TOP = {
-    "model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight", "lm_head.weight": "output.weight",
+GPT2_TOP = {
     "transformer.wte.weight": "token_embd.weight", "transformer.wpe.weight": "position_embd.weight",
     "transformer.ln_f.weight": "output_norm.weight", "transformer.ln_f.bias": "output_norm.bias",
 }
 
 
-def gguf_name(name: str) -> str:
-    if name in TOP:
-        return TOP[name]
-    _, _, layer, *middle, kind = name.split(".")  # model.layers.3.mlp.up_proj.weight, transformer.h.3.ln_1.bias
-    return f"blk.{layer}.{LAYER['.'.join(middle)]}.{kind}"
-
-
-def interleave_pairs(w: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of each head from half-split order (i, i + head_dim/2) to neighbouring pairs (2i, 2i+1)."""
-    return w.reshape(heads, 2, -1, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+def any_gguf_name(name: str) -> str:
+    if not name.startswith("transformer."):
+        return gguf_name(name)
+    if name in GPT2_TOP:
+        return GPT2_TOP[name]
+    _, _, layer, *middle, kind = name.split(".")  # transformer.h.3.ln_1.bias
+    return f"blk.{layer}.{GPT2_LAYER['.'.join(middle)]}.{kind}"
 
 
 def llama3_factors(scaling: Dict[str, Any], head_dim: int, theta: float) -> np.ndarray:
@@ -97,5 +91,5 @@ def to_gguf(name: str, c: Dict[str, Any], tensors: Dict[str, np.ndarray], kind: 
             x = interleave_pairs(x, heads[part])
         if arch == "gpt2" and ".c_" in hf_name and x.ndim == 2:
             x = x.T
-        out[gguf_name(hf_name)] = x
+        out[any_gguf_name(hf_name)] = x
     return metadata, {k: (np.ascontiguousarray(x), kind if x.ndim == 2 else 0) for k, x in out.items()}
