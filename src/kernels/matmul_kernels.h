@@ -1,4 +1,19 @@
-// MatmulKernels: the part of the kernel table that linear() uses.
+// MatmulKernels: the part of the kernel table that linear() uses, and the layouts that its kernels read.
+//
+// Lanes are output rows. A weight matrix is cut into panels of 32 rows; a panel stores its columns one after the other,
+// 32 rows side by side, so that a kernel streams it once from front to back, holds 32 sums of each token in registers
+// and broadcasts the activations. Every output element is summed in column order by one accumulator, whatever the
+// number of tokens: decode, prefill and any batch give the same bits.
+//
+// Quantized weights (packed_codec.h: bytes of a panel) are multiplied as integers with int8 activations, in blocks of
+// 32 columns; one activation scale covers a group of kGroupCols columns:
+//
+//   y = sum over groups g of  x_scale[g] * a[g],   a[g] = fma over blocks b in g of  float(dot[b]) * w_scale[b]
+//   dot[b] = sum over 32 columns of (code - offset) * x        exact in int32, so its order is free
+//
+// plus, for formats with a minimum per block, float(sum of x) * bias[b], or, where minima are small integers, one
+// float(sum over b of min[b] * sum of x[b]) * -d_min per group. Half-block formats do the same with 16 columns.
+// Float weights (F32, F16, BF16) are summed by fused multiply-adds in column order.
 #ifndef TESSERA_KERNELS_MATMUL_KERNELS_H_
 #define TESSERA_KERNELS_MATMUL_KERNELS_H_
 
@@ -7,11 +22,128 @@
 
 namespace tessera {
 
-struct MatmulKernels {
-  // Function pointers only (the table's description walks over them). One name per member, in order, below.
+enum PackedCodec : int {
+  kPackedQ8_0, kPackedQ4_0, kPackedQ4_1, kPackedQ5_0, kPackedQ5_1, kPackedQ2_K, kPackedQ3_K, kPackedQ4_K, kPackedQ5_K,
+  kPackedQ6_K, kPackedIQ4_NL, kPackedIQ4_XS, kPackedMXFP4,
+  kBlockCodecs,  // number of the codecs above: blocks of 32 columns, int8 activations
+  kPackedF32 = kBlockCodecs, kPackedF16, kPackedBF16,
+  kPackedW8,     // one scale per row, one activation scale per token
+  kPackedCodecs,
 };
 
-inline constexpr const char* kMatmulKernelNames[] = {nullptr};  // ends with a null pointer
+// How the blocks of a codec combine; one tiled kernel each.
+enum BlockKind : int {
+  kScale32,        // w = scale * (code - offset)
+  kScale32Bias,    // w = scale * code + bias
+  kScale32Min,     // w = scale * code - d_min * min
+  kScale16,        // scale per 16 columns
+  kScale16Min,     // scale and min per 16 columns
+  kBlockKinds,
+};
+
+inline constexpr int kPanelRows = 32;
+inline constexpr int kBlockCols = 32;
+inline constexpr int kGroupCols = 128;  // columns that share one activation scale
+inline constexpr int kGroupBlocks = kGroupCols / kBlockCols;
+inline constexpr int kBlockTokens = 6;   // most tokens of a tile of int8 activations: 12 + 12 of 32 registers are sums
+inline constexpr int kFloatTokens = 12;  // most tokens of a tile of f32 or bf16 activations
+inline constexpr int kUnpackCols = 512;  // most columns unpacked at a time: 16 KiB of codes, half of L1
+inline constexpr int kUnpackBlocks = kUnpackCols / kBlockCols;
+
+// int8 activations of `width` tokens. Blocks beyond the last column hold zeros. B = blocks, G = groups.
+struct BlockTile {
+  int8_t* codes;    // [B][8][width][4]: 4 consecutive columns are one operand of a dot-product instruction
+  int32_t* sum32;   // [B][width]       sum of the 32 codes
+  int32_t* sum16;   // [B][2][width]    of either half
+  int16_t* pair32;  // [(B+1)/2][width][2]  sum32 of two blocks side by side
+  int16_t* pair16;  // [B][width][2]        sum16 of both halves
+  float* scale;     // [G][width]
+  int64_t width;
+};
+
+// A range of one panel's columns in the form that the tiled kernels read.
+struct UnpackedPanel {
+  const uint8_t* codes;  // [blocks][8][32 rows][4 columns], unsigned; blocks stand code_stride bytes apart
+  int64_t code_stride;
+  int offset_shift;      // codes stand for code - (1 << offset_shift); -1: no offset
+  float* scale;          // [blocks][32], half blocks [blocks][2][32]
+  float* bias;           // [blocks][32]
+  int16_t* mins;         // [pairs][32][2]: pairs of blocks, or the halves of one block
+  float* neg_d_min;      // [groups][32]
+  uint8_t* code_memory;  // kUnpackBlocks * 1024 bytes that `codes` may point to
+};
+
+// Where the sums of a tile go. c_in: earlier partial sums, or null. add: rows added at the very end, or null.
+struct TileOutput {
+  const float* c_in;
+  int64_t c_in_stride;  // elements from one token to the next
+  float* c_out;
+  int64_t c_out_stride;
+  const float* add;
+  int64_t add_stride;
+};
+
+struct BlockTask {
+  const uint8_t* panel;       // few: packed panel
+  const UnpackedPanel* w;     // many: unpacked range
+  BlockTile x;                // begins at the first column of the range
+  int64_t blocks;             // of the range; the range begins at a multiple of the group
+  TileOutput out;
+};
+
+struct FloatTask {
+  const void* panel;  // first column of the range: F32, F16 [k][32], BF16 [k/2][32][2]
+  const void* x;      // f32 [k][width], bf16 [k/2][width][2]
+  int64_t width;
+  int64_t cols;       // of the range; even for bf16 activations (zero padded)
+  TileOutput out;
+};
+
+// One int8 scale per token; the sum of a row is one int32.
+struct RowTile {
+  int8_t* codes;  // [cols/4][width][4], zero padded to a multiple of 32 columns
+  int32_t* sum;   // [width]
+  float* scale;   // [width]
+  int64_t width;
+};
+struct RowTask {
+  const uint8_t* panel;    // [cols/4][32 rows][4], unsigned with offset 128
+  const float* row_scale;  // [32]
+  RowTile x;
+  int64_t cols;
+  TileOutput out;  // c_in unused
+};
+
+struct MatmulKernels {
+  // Function pointers only (the table's description walks over them); named in kMatmulKernelNames in order.
+
+  // Activations: `x` is width rows of cols floats, `stride` elements apart.
+  void (*quantize_blocks)(const float* x, int64_t stride, int64_t cols, const BlockTile& out);
+  void (*quantize_rows)(const float* x, int64_t stride, int64_t cols, const RowTile& out);
+  void (*tile_f32)(const float* x, int64_t stride, int64_t cols, int64_t width, float* out);      // [cols][width]
+  void (*tile_bf16)(const float* x, int64_t stride, int64_t cols, int64_t width, uint16_t* out);  // [cols/2][width][2]
+
+  // Few tokens: streams the packed panel, unpacks in registers.
+  void (*few[kBlockCodecs])(const BlockTask&);
+  // Many tokens: blocks [first, first + blocks) of a panel, unpacked once for all tiles of tokens.
+  void (*unpack[kBlockCodecs])(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& out);
+  void (*many[kBlockKinds])(const BlockTask&);
+
+  void (*float_f32)(const FloatTask&);
+  void (*float_f16)(const FloatTask&);
+  void (*float_bf16)(const FloatTask&);   // f32 activations
+  void (*pairs_bf16)(const FloatTask&);   // bf16 activations; null: the layer has no bf16 instruction
+  void (*row_w8)(const RowTask&);
+};
+
+inline constexpr const char* kMatmulKernelNames[] = {
+    "quantize_blocks", "quantize_rows", "tile_f32", "tile_bf16",
+    "few.q8_0", "few.q4_0", "few.q4_1", "few.q5_0", "few.q5_1", "few.q2_k", "few.q3_k", "few.q4_k", "few.q5_k", "few.q6_k",
+    "few.iq4_nl", "few.iq4_xs", "few.mxfp4",
+    "unpack.q8_0", "unpack.q4_0", "unpack.q4_1", "unpack.q5_0", "unpack.q5_1", "unpack.q2_k", "unpack.q3_k",
+    "unpack.q4_k", "unpack.q5_k", "unpack.q6_k", "unpack.iq4_nl", "unpack.iq4_xs", "unpack.mxfp4",
+    "many.scale32", "many.scale32_bias", "many.scale32_min", "many.scale16", "many.scale16_min",
+    "float.f32", "float.f16", "float.bf16", "pairs.bf16", "row.w8", nullptr};
 
 }  // namespace tessera
 

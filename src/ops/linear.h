@@ -31,8 +31,9 @@ class Linear {
   Linear(Linear&&) noexcept;
   Linear& operator=(Linear&&) noexcept;
 
-  // Packs stored rows; `read_rows(begin, end)` returns the bytes of rows [begin, end) of the stored tensor and is called
-  // from pool threads. kUnsupported when cols is no multiple of the dtype's block or the dtype is no weight type.
+  // Packs stored rows; `read_rows(begin, end)` returns the bytes of rows [begin, end) of the stored tensor and is
+  // called from pool threads. kUnsupported when cols is no multiple of the dtype's block or the dtype is no weight
+  // type.
   struct Source {
     DType dtype;
     int64_t rows;  // outputs
@@ -48,12 +49,13 @@ class Linear {
   int64_t cols() const;
   DType dtype() const;
   uint64_t packed_bytes() const;  // what one full pass reads
-  std::span<const float> bias() const { return bias_; }
+  std::span<const float> bias() const { return padded_bias().first(bias_.empty() ? 0 : rows()); }
+  std::span<const float> padded_bias() const { return bias_; }  // zeros up to a whole panel of rows
   const PackedMatrix& packed() const { return *packed_; }
 
  private:
   std::unique_ptr<PackedMatrix> packed_;
-  std::vector<float> bias_;
+  std::vector<float> bias_;  // padded
 };
 
 // Input of one or more Linears: the rows, and their quantized or bf16 forms, made on first use and shared (q, k, v read

@@ -1,9 +1,332 @@
+// Matmul in plain scalar code: runs everywhere, and is the exact oracle of the integer kernels of every layer: the same
+// integers, the same fused multiply-adds in the same order.
+#include "kernels/layers.h"
+#include "kernels/matmul_common.h"
 #include "kernels/matmul_kernels.h"
 
-#include "kernels/layers.h"
-
 namespace tessera::generic {
+namespace {
 
-void apply(MatmulKernels&) {}
+constexpr int kR = kPanelRows;
+
+uint16_t half_at(const uint8_t* p, int index) {
+  uint16_t h;
+  __builtin_memcpy(&h, p + 2 * index, 2);
+  return h;
+}
+
+// ---- activations ----
+
+// v rounded to the nearest integer, ties to even, as a byte. |v| <= 127 unless v is not finite.
+int8_t round_to_int8(float v) {
+  const float shifted = v + 12582912.0f;
+  int32_t bits;
+  __builtin_memcpy(&bits, &shifted, 4);
+  return static_cast<int8_t>(bits & 0xff);
+}
+
+float max_magnitude(const float* x, int64_t n) {
+  float most = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const float a = __builtin_fabsf(x[i]);
+    most = a > most ? a : most;
+  }
+  return most;
+}
+
+void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTile& out) {
+  const int64_t w = out.width, blocks = (cols + kBlockCols - 1) / kBlockCols;
+  for (int64_t t = 0; t < w; ++t) {
+    const float* row = x + t * stride;
+    float inverse = 0;
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t begin = b * kBlockCols;
+      if (b % kGroupBlocks == 0) {
+        const float most = max_magnitude(row + begin, cols - begin < kGroupCols ? cols - begin : kGroupCols);
+        out.scale[b / kGroupBlocks * w + t] = most / 127.0f;
+        inverse = most > 0 ? 127.0f / most : 0.0f;
+      }
+      int32_t sums[2] = {0, 0};
+      for (int64_t i = 0; i < kBlockCols; ++i) {
+        const int8_t q = begin + i < cols ? round_to_int8(row[begin + i] * inverse) : static_cast<int8_t>(0);
+        out.codes[((b * 8 + i / 4) * w + t) * 4 + i % 4] = q;
+        sums[i / 16] += q;
+      }
+      out.sum32[b * w + t] = sums[0] + sums[1];
+      for (int h = 0; h < 2; ++h) {
+        out.sum16[(b * 2 + h) * w + t] = sums[h];
+        out.pair16[(b * w + t) * 2 + h] = static_cast<int16_t>(sums[h]);
+      }
+      out.pair32[(b / 2 * w + t) * 2 + b % 2] = static_cast<int16_t>(sums[0] + sums[1]);
+      if (b + 1 == blocks && b % 2 == 0) out.pair32[(b / 2 * w + t) * 2 + 1] = 0;
+    }
+  }
+}
+
+void quantize_rows(const float* x, int64_t stride, int64_t cols, const RowTile& out) {
+  const int64_t w = out.width, padded = (cols + kBlockCols - 1) / kBlockCols * kBlockCols;
+  for (int64_t t = 0; t < w; ++t) {
+    const float* row = x + t * stride;
+    const float most = max_magnitude(row, cols);
+    const float inverse = most > 0 ? 127.0f / most : 0.0f;
+    int32_t sum = 0;
+    for (int64_t i = 0; i < padded; ++i) {
+      const int8_t q = i < cols ? round_to_int8(row[i] * inverse) : static_cast<int8_t>(0);
+      out.codes[(i / 4 * w + t) * 4 + i % 4] = q;
+      sum += q;
+    }
+    out.sum[t] = sum;
+    out.scale[t] = most / 127.0f;
+  }
+}
+
+void tile_f32(const float* x, int64_t stride, int64_t cols, int64_t width, float* out) {
+  for (int64_t c = 0; c < cols; ++c) {
+    for (int64_t t = 0; t < width; ++t) out[c * width + t] = x[t * stride + c];
+  }
+}
+
+void tile_bf16(const float* x, int64_t stride, int64_t cols, int64_t width, uint16_t* out) {
+  for (int64_t c = 0; c < cols + cols % 2; ++c) {
+    for (int64_t t = 0; t < width; ++t) {
+      out[(c / 2 * width + t) * 2 + c % 2] = c < cols ? scalar_to_bf16(x[t * stride + c]) : static_cast<uint16_t>(0);
+    }
+  }
+}
+
+// ---- unpacking ----
+
+int code_at(const BlockLayout& layout, int codec, const uint8_t* block, int step, int lane) {
+  if (codec == kPackedQ8_0) return block[step * 128 + lane];
+  int code = 0;
+  if (layout.nibbles != 0) {
+    const int byte = block[step % 4 * 128 + lane];
+    code = step < 4 ? byte & 0xf : byte >> 4;
+  }
+  if (layout.pairs_at >= 0) {
+    const int pair = (block[layout.pairs_at + step / 4 * 128 + lane] >> (2 * (step % 4))) & 3;
+    code |= pair << layout.nibbles;
+  }
+  if (layout.bits_at >= 0) code |= ((block[layout.bits_at + lane] >> step) & 1) << (layout.nibbles != 0 ? 4 : 2);
+  if (codec == kPackedIQ4_NL || codec == kPackedIQ4_XS) code = kIq4Codes[code];
+  if (codec == kPackedMXFP4) code = kMxfp4Codes[code];
+  return code;
+}
+
+// Scale of half h (0 for whole blocks) of block b of its group, row r.
+float scale_at(int codec, const uint8_t* group, int b, int h, int r) {
+  const float d = codec == kPackedMXFP4 ? 0.0f : scalar_f16(half_at(group, r));
+  switch (codec) {
+    case kPackedMXFP4: return scalar_e8m0_half(group[r]);
+    case kPackedQ4_K:
+    case kPackedQ5_K: return d * static_cast<float>(group[4 * kR + b * kR + r]);
+    case kPackedQ2_K: return d * static_cast<float>(group[4 * kR + (2 * b + h) * kR + r] & 0xf);
+    case kPackedQ3_K:
+    case kPackedQ6_K: return d * static_cast<float>(static_cast<int8_t>(group[2 * kR + (2 * b + h) * kR + r]));
+    case kPackedIQ4_XS: return d * static_cast<float>(static_cast<int8_t>(group[2 * kR + b * kR + r]));
+    default: return d;
+  }
+}
+
+int min_at(int codec, const uint8_t* group, int b, int h, int r) {
+  return codec == kPackedQ2_K ? group[4 * kR + (2 * b + h) * kR + r] >> 4 : group[12 * kR + b * kR + r];
+}
+
+template <int codec>
+void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& out) {
+  constexpr BlockLayout layout = block_layout(codec);
+  constexpr int halves = layout.kind == kScale16 || layout.kind == kScale16Min ? 2 : 1;
+  out.codes = out.code_memory;
+  out.code_stride = 1024;
+  out.offset_shift = layout.offset_shift;
+  for (int64_t i = 0; i < blocks; ++i) {
+    const uint8_t* group = panel + (first + i) / layout.group_blocks * layout.group_bytes;
+    const int b = static_cast<int>((first + i) % layout.group_blocks);
+    const uint8_t* block = group + layout.blocks_at + b * layout.block_bytes;
+    for (int step = 0; step < 8; ++step) {
+      for (int lane = 0; lane < 128; ++lane) {
+        out.code_memory[i * 1024 + step * 128 + lane] = static_cast<uint8_t>(code_at(layout, codec, block, step, lane));
+      }
+    }
+    for (int r = 0; r < kR; ++r) {
+      for (int h = 0; h < halves; ++h) out.scale[(i * halves + h) * kR + r] = scale_at(codec, group, b, h, r);
+      if (layout.kind == kScale32Bias) out.bias[i * kR + r] = scalar_f16(half_at(group, kR + r));
+      if (layout.kind == kScale32Min)
+        out.mins[(i / 2 * kR + r) * 2 + i % 2] = static_cast<int16_t>(min_at(codec, group, b, 0, r));
+      if (layout.kind == kScale16Min) {
+        for (int h = 0; h < 2; ++h)
+          out.mins[(i * kR + r) * 2 + h] = static_cast<int16_t>(min_at(codec, group, b, h, r));
+      }
+      if (layout.kind == kScale32Min || layout.kind == kScale16Min) {
+        out.neg_d_min[i / kGroupBlocks * kR + r] = -scalar_f16(half_at(group, kR + r));
+      }
+    }
+  }
+}
+
+// ---- products ----
+
+void finish(const TileOutput& out, int64_t t, float* sums) {
+  for (int r = 0; r < kR; ++r) {
+    out.c_out[t * out.c_out_stride + r] = out.add != nullptr ? sums[r] + out.add[t * out.add_stride + r] : sums[r];
+  }
+}
+
+// Integer sums of steps [begin, end) of one block for 32 rows.
+void dot_steps(const uint8_t* codes, const int8_t* x, int64_t width, int begin, int end, int32_t* sums) {
+  for (int step = begin; step < end; ++step) {
+    const int8_t* xs = x + step * width * 4;
+    for (int r = 0; r < kR; ++r) {
+      const uint8_t* c = codes + step * 128 + r * 4;
+      sums[r] += c[0] * xs[0] + c[1] * xs[1] + c[2] * xs[2] + c[3] * xs[3];
+    }
+  }
+}
+
+template <BlockKind kind>
+void add_block(const BlockTask& task, int64_t b, int64_t t, float* acc) {
+  const UnpackedPanel& w = *task.w;
+  const BlockTile& x = task.x;
+  constexpr int halves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
+  const int offset = w.offset_shift < 0 ? 0 : 1 << w.offset_shift;
+  for (int h = 0; h < halves; ++h) {
+    const int32_t sum = halves == 2 ? x.sum16[(b * 2 + h) * x.width + t] : x.sum32[b * x.width + t];
+    int32_t sums[kR];
+    for (int r = 0; r < kR; ++r) sums[r] = -offset * sum;
+    dot_steps(w.codes + b * w.code_stride, x.codes + (b * 8 * x.width + t) * 4, x.width, h * 8 / halves,
+              (h + 1) * 8 / halves, sums);
+    const float* scale = w.scale + (b * halves + h) * kR;
+    for (int r = 0; r < kR; ++r) acc[r] = __builtin_fmaf(static_cast<float>(sums[r]), scale[r], acc[r]);
+  }
+  if (kind == kScale32Bias) {
+    const auto sum = static_cast<float>(x.sum32[b * x.width + t]);
+    for (int r = 0; r < kR; ++r) acc[r] = __builtin_fmaf(sum, w.bias[b * kR + r], acc[r]);
+  }
+}
+
+// Minima of the blocks of one group as one integer.
+template <BlockKind kind>
+void add_mins(const BlockTask& task, int64_t begin, int64_t end, int64_t t, float* acc) {
+  const UnpackedPanel& w = *task.w;
+  const BlockTile& x = task.x;
+  int32_t sums[kR] = {};
+  for (int64_t b = begin; b < end; ++b) {
+    for (int r = 0; r < kR; ++r) {
+      if (kind == kScale32Min) {
+        sums[r] += w.mins[(b / 2 * kR + r) * 2 + b % 2] * x.sum32[b * x.width + t];
+      } else {
+        for (int h = 0; h < 2; ++h) sums[r] += w.mins[(b * kR + r) * 2 + h] * x.sum16[(b * 2 + h) * x.width + t];
+      }
+    }
+  }
+  const float* neg_d_min = w.neg_d_min + begin / kGroupBlocks * kR;
+  for (int r = 0; r < kR; ++r) acc[r] = __builtin_fmaf(static_cast<float>(sums[r]), neg_d_min[r], acc[r]);
+}
+
+template <BlockKind kind>
+void many(const BlockTask& task) {
+  for (int64_t t = 0; t < task.x.width; ++t) {
+    float sums[kR] = {};
+    if (task.out.c_in != nullptr) __builtin_memcpy(sums, task.out.c_in + t * task.out.c_in_stride, sizeof(sums));
+    for (int64_t begin = 0; begin < task.blocks; begin += kGroupBlocks) {
+      const int64_t end = task.blocks - begin < kGroupBlocks ? task.blocks : begin + kGroupBlocks;
+      float acc[kR] = {};
+      for (int64_t b = begin; b < end; ++b) add_block<kind>(task, b, t, acc);
+      if (kind == kScale32Min || kind == kScale16Min) add_mins<kind>(task, begin, end, t, acc);
+      const float x_scale = task.x.scale[begin / kGroupBlocks * task.x.width + t];
+      for (int r = 0; r < kR; ++r) sums[r] = __builtin_fmaf(acc[r], x_scale, sums[r]);
+    }
+    finish(task.out, t, sums);
+  }
+}
+
+// Group by group: the sums pass through c_out, which changes nothing in them.
+template <int codec>
+void few(const BlockTask& task) {
+  constexpr BlockLayout layout = block_layout(codec);
+  uint8_t codes[kGroupBlocks * 1024];
+  float scale[kGroupBlocks * 2 * kR], bias[kGroupBlocks * kR], neg_d_min[kR];
+  int16_t mins[kGroupBlocks * 2 * kR];
+  UnpackedPanel w{codes, 1024, 0, scale, bias, mins, neg_d_min, codes};
+  for (int64_t begin = 0; begin < task.blocks; begin += kGroupBlocks) {
+    const int64_t blocks = task.blocks - begin < kGroupBlocks ? task.blocks - begin : kGroupBlocks;
+    unpack<codec>(task.panel, begin, blocks, w);
+    BlockTask part{nullptr, &w, advance(task.x, begin), blocks, task.out};
+    if (begin > 0) part.out.c_in = task.out.c_out, part.out.c_in_stride = task.out.c_out_stride;
+    if (begin + blocks < task.blocks) part.out.add = nullptr;
+    many<layout.kind>(part);
+  }
+}
+
+template <class Weight>
+void float_rows(const FloatTask& task, Weight weight) {
+  const auto* x = static_cast<const float*>(task.x);
+  for (int64_t t = 0; t < task.width; ++t) {
+    float sums[kR] = {};
+    if (task.out.c_in != nullptr) __builtin_memcpy(sums, task.out.c_in + t * task.out.c_in_stride, sizeof(sums));
+    for (int64_t k = 0; k < task.cols; ++k) {
+      const float xk = x[k * task.width + t];
+      for (int r = 0; r < kR; ++r) sums[r] += weight(k, r) * xk;
+    }
+    finish(task.out, t, sums);
+  }
+}
+
+void float_f32(const FloatTask& task) {
+  const auto* w = static_cast<const float*>(task.panel);
+  float_rows(task, [w](int64_t k, int r) { return w[k * kR + r]; });
+}
+void float_f16(const FloatTask& task) {
+  const auto* w = static_cast<const uint16_t*>(task.panel);
+  float_rows(task, [w](int64_t k, int r) { return scalar_f16(w[k * kR + r]); });
+}
+void float_bf16(const FloatTask& task) {
+  const auto* w = static_cast<const uint16_t*>(task.panel);
+  float_rows(task, [w](int64_t k, int r) { return scalar_bf16(w[(k / 2 * kR + r) * 2 + k % 2]); });
+}
+
+void row_w8(const RowTask& task) {
+  for (int64_t t = 0; t < task.x.width; ++t) {
+    int32_t sums[kR];
+    for (int r = 0; r < kR; ++r) sums[r] = -128 * task.x.sum[t];
+    for (int64_t step = 0; step < task.cols / 4; ++step) {
+      const int8_t* x = task.x.codes + (step * task.x.width + t) * 4;
+      for (int r = 0; r < kR; ++r) {
+        const uint8_t* c = task.panel + (step * kR + r) * 4;
+        sums[r] += c[0] * x[0] + c[1] * x[1] + c[2] * x[2] + c[3] * x[3];
+      }
+    }
+    float y[kR];
+    for (int r = 0; r < kR; ++r) y[r] = static_cast<float>(sums[r]) * (task.row_scale[r] * task.x.scale[t]);
+    finish(task.out, t, y);
+  }
+}
+
+template <int... codec>
+struct Codecs {
+  static void apply(MatmulKernels& table) {
+    ((table.few[codec] = few<codec>, table.unpack[codec] = unpack<codec>), ...);
+  }
+};
+
+}  // namespace
+
+void apply(MatmulKernels& table) {
+  table.quantize_blocks = quantize_blocks;
+  table.quantize_rows = quantize_rows;
+  table.tile_f32 = tile_f32;
+  table.tile_bf16 = tile_bf16;
+  Codecs<kPackedQ8_0, kPackedQ4_0, kPackedQ4_1, kPackedQ5_0, kPackedQ5_1, kPackedQ2_K, kPackedQ3_K, kPackedQ4_K,
+         kPackedQ5_K, kPackedQ6_K, kPackedIQ4_NL, kPackedIQ4_XS, kPackedMXFP4>::apply(table);
+  table.many[kScale32] = many<kScale32>;
+  table.many[kScale32Bias] = many<kScale32Bias>;
+  table.many[kScale32Min] = many<kScale32Min>;
+  table.many[kScale16] = many<kScale16>;
+  table.many[kScale16Min] = many<kScale16Min>;
+  table.float_f32 = float_f32;
+  table.float_f16 = float_f16;
+  table.float_bf16 = float_bf16;
+  table.row_w8 = row_w8;
+}
 
 }  // namespace tessera::generic

@@ -1,0 +1,114 @@
+#include "ops/activation_set.h"
+
+#include <algorithm>
+
+#include "base/math.h"
+#include "kernels/kernels.h"
+#include "kernels/packed_codec.h"
+
+namespace tessera {
+namespace {
+
+// Hands out consecutive pieces, each on a cache line of its own.
+class Cutter {
+ public:
+  explicit Cutter(std::byte* begin) : at_(begin) {}
+  template <class T>
+  T* take(int64_t count) {
+    T* result = reinterpret_cast<T*>(at_);
+    at_ += round_up<int64_t>(count * static_cast<int64_t>(sizeof(T)), 64);
+    return result;
+  }
+  std::byte* at() const { return at_; }
+
+ private:
+  std::byte* at_;
+};
+
+BlockTile cut_blocks(std::byte* data, int64_t cols, int64_t width, std::byte** end) {
+  const int64_t blocks = ceil_div<int64_t>(cols, kBlockCols);
+  Cutter cutter(data);
+  BlockTile tile{};
+  tile.codes = cutter.take<int8_t>(blocks * kBlockCols * width);
+  tile.sum32 = cutter.take<int32_t>(blocks * width);
+  tile.sum16 = cutter.take<int32_t>(blocks * 2 * width);
+  tile.pair32 = cutter.take<int16_t>((blocks + 1) / 2 * 2 * width);
+  tile.pair16 = cutter.take<int16_t>(blocks * 2 * width);
+  tile.scale = cutter.take<float>(ceil_div<int64_t>(cols, kGroupCols) * width);
+  tile.width = width;
+  *end = cutter.at();
+  return tile;
+}
+
+RowTile cut_row(std::byte* data, int64_t cols, int64_t width, std::byte** end) {
+  Cutter cutter(data);
+  RowTile tile{};
+  tile.codes = cutter.take<int8_t>(round_up<int64_t>(cols, kBlockCols) * width);
+  tile.sum = cutter.take<int32_t>(width);
+  tile.scale = cutter.take<float>(width);
+  tile.width = width;
+  *end = cutter.at();
+  return tile;
+}
+
+uint64_t bytes_of_tile(ActivationForm form, int64_t cols, int64_t width) {
+  std::byte* end = nullptr;
+  switch (form) {
+    case ActivationForm::kF32: return round_up<uint64_t>(cols * width * 4, 64);
+    case ActivationForm::kBf16: return round_up<uint64_t>((cols + 1) / 2 * 2 * width * 2, 64);
+    case ActivationForm::kBlocks: cut_blocks(nullptr, cols, width, &end); break;
+    case ActivationForm::kRow: cut_row(nullptr, cols, width, &end); break;
+  }
+  return reinterpret_cast<uint64_t>(end);
+}
+
+void fill_tile(const ActivationSet& set, Rows<const float> x, int64_t tile) {
+  const MatmulKernels& k = kernels().matmul;
+  const float* rows = x.row(set.first_token(tile));
+  const int64_t width = set.tile_width(tile);
+  switch (set.form) {
+    case ActivationForm::kF32:
+      return k.tile_f32(rows, x.stride, x.cols, width, reinterpret_cast<float*>(set.tile(tile)));
+    case ActivationForm::kBf16:
+      return k.tile_bf16(rows, x.stride, x.cols, width, reinterpret_cast<uint16_t*>(set.tile(tile)));
+    case ActivationForm::kBlocks: return k.quantize_blocks(rows, x.stride, x.cols, set.block_tile(tile));
+    case ActivationForm::kRow: return k.quantize_rows(rows, x.stride, x.cols, set.row_tile(tile));
+  }
+}
+
+}  // namespace
+
+ActivationForm activation_form(PackedCodec codec) {
+  if (codec < kBlockCodecs) return ActivationForm::kBlocks;
+  if (codec == kPackedW8) return ActivationForm::kRow;
+  if (codec == kPackedBF16 && kernels().matmul.pairs_bf16 != nullptr) return ActivationForm::kBf16;
+  return ActivationForm::kF32;
+}
+
+BlockTile ActivationSet::block_tile(int64_t t) const {
+  std::byte* end = nullptr;
+  return cut_blocks(tile(t), cols, tile_width(t), &end);
+}
+
+RowTile ActivationSet::row_tile(int64_t t) const {
+  std::byte* end = nullptr;
+  return cut_row(tile(t), cols, tile_width(t), &end);
+}
+
+ActivationSet make_activation_set(OpContext& ctx, ActivationForm form, Rows<const float> x) {
+  const bool integers = form == ActivationForm::kBlocks || form == ActivationForm::kRow;
+  // Tiles of equal width: 8 tokens become 4 + 4, not 6 + 2.
+  const int64_t tiles = ceil_div<int64_t>(x.rows, integers ? kBlockTokens : kFloatTokens);
+  ActivationSet set{form, x.rows, x.cols, ceil_div(x.rows, tiles), 0, 0, nullptr};
+  set.tiles = ceil_div(x.rows, set.width);
+  set.tile_bytes = bytes_of_tile(form, x.cols, set.width);
+  set.data = ctx.arena.allocate<std::byte>(static_cast<int64_t>(set.tile_bytes) * set.tiles).data();
+  // One section costs about as much as rearranging 16 K numbers.
+  const int64_t grain = std::max<int64_t>(1, 16384 / (x.cols * set.width));
+  ctx.pool.parallel_for(set.tiles, grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) fill_tile(set, x, t);
+  });
+  return set;
+}
+
+}  // namespace tessera

@@ -1,0 +1,327 @@
+#include "ops/linear.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+#include "base/math.h"
+#include "kernels/kernels.h"
+#include "ops/activation_set.h"
+#include "ops/packed_matrix.h"
+
+namespace tessera {
+namespace {
+
+// Up to this many tiles of tokens the packed weights are unpacked in registers, tile by tile; from here on it pays to
+// unpack a panel into L1 once and to read it for all tiles.
+constexpr int64_t kFewTiles = 2;
+// Tokens whose sums of one panel stay in L2 while the columns are walked range by range.
+constexpr int64_t kChunkTokens = 516;
+// Weights that a thread takes at a time, few tokens: long enough to stream, short enough to share at the end.
+constexpr int64_t kStreamBytes = 128 << 10;
+constexpr int64_t kMaxW8Cols = 131072;  // 127 * 127 * cols fits an int32
+
+// One matrix of a section.
+struct Job {
+  const PackedMatrix* w;
+  const ActivationSet* x;
+  Rows<float> y;
+  std::span<const float> bias;  // padded to whole panels, or empty
+  bool accumulate;
+};
+
+// Memory of one thread: sums of a panel for a chunk of tokens, and an unpacked range.
+struct Scratch {
+  float* sums;  // [kChunkTokens][32]
+  UnpackedPanel unpacked;
+};
+
+Scratch make_scratch(std::byte* memory) {
+  Scratch s{};
+  const auto take = [&memory](int64_t bytes) {
+    std::byte* result = memory;
+    memory += round_up<int64_t>(bytes, 64);
+    return result;
+  };
+  constexpr int64_t rows = kPanelRows, blocks = kUnpackBlocks;
+  s.unpacked.code_memory = reinterpret_cast<uint8_t*>(take(blocks * kBlockCols * rows));
+  s.unpacked.scale = reinterpret_cast<float*>(take(blocks * 2 * rows * 4));
+  s.unpacked.bias = reinterpret_cast<float*>(take(blocks * rows * 4));
+  s.unpacked.mins = reinterpret_cast<int16_t*>(take(blocks * 2 * rows * 2));
+  s.unpacked.neg_d_min = reinterpret_cast<float*>(take(blocks / kGroupBlocks * rows * 4));
+  s.sums = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
+  return s;
+}
+constexpr int64_t kScratchBytes = 128 << 10;
+static_assert(kUnpackBlocks * kPanelRows * (32 + 8 + 4 + 4 + 1) + kChunkTokens * kPanelRows * 4 + 1024 <=
+              kScratchBytes);
+
+// Tiles [first, last) of tokens times one panel.
+class PanelRun {
+ public:
+  PanelRun(const Job& job, int64_t panel, int64_t first, int64_t last, Scratch& scratch)
+      : job_(job),
+        x_(*job.x),
+        scratch_(scratch),
+        row_(panel * kPanelRows),
+        rows_(std::min<int64_t>(kPanelRows, job.w->rows - row_)),
+        first_(first),
+        last_(last),
+        panel_(job.w->panel(panel)) {}
+
+  void run() {
+    if (job_.w->codec < kBlockCodecs) {
+      last_ - first_ <= kFewTiles ? few_blocks() : many_blocks();
+    } else if (job_.w->codec == kPackedW8) {
+      whole_rows();
+    } else {
+      floats();
+    }
+    finish();
+  }
+
+ private:
+  // Partial sums live in scratch, final ones go to y unless the panel hangs over its last row.
+  TileOutput output(int64_t tile, bool begins, bool ends) const {
+    float* sums = scratch_.sums + (x_.first_token(tile) - x_.first_token(first_)) * kPanelRows;
+    TileOutput out{begins ? nullptr : sums, kPanelRows, sums, kPanelRows, nullptr, 0};
+    if (ends && rows_ == kPanelRows) {
+      out.c_out = job_.y.row(x_.first_token(tile)) + row_;
+      out.c_out_stride = job_.y.stride;
+      if (job_.accumulate) {
+        out.add = out.c_out;
+        out.add_stride = out.c_out_stride;
+      } else if (!job_.bias.empty()) {
+        out.add = job_.bias.data() + row_;
+      }
+    }
+    return out;
+  }
+
+  void few_blocks() {
+    const auto kernel = kernels().matmul.few[job_.w->codec];
+    const int64_t blocks = ceil_div<int64_t>(x_.cols, kBlockCols);
+    for (int64_t t = first_; t < last_; ++t) {
+      kernel(BlockTask{panel_, nullptr, x_.block_tile(t), blocks, output(t, true, true)});
+    }
+  }
+
+  void many_blocks() {
+    const MatmulKernels& k = kernels().matmul;
+    const auto kernel = k.many[packed_codec_info(job_.w->codec).kind];
+    const int64_t blocks = ceil_div<int64_t>(x_.cols, kBlockCols);
+    for (int64_t begin = 0; begin < blocks; begin += kUnpackBlocks) {
+      const int64_t count = std::min<int64_t>(kUnpackBlocks, blocks - begin);
+      k.unpack[job_.w->codec](panel_, begin, count, scratch_.unpacked);
+      for (int64_t t = first_; t < last_; ++t) {
+        kernel(BlockTask{nullptr, &scratch_.unpacked, block_tile_at(t, begin), count,
+                         output(t, begin == 0, begin + count == blocks)});
+      }
+    }
+  }
+
+  BlockTile block_tile_at(int64_t tile, int64_t block) const {
+    BlockTile x = x_.block_tile(tile);
+    x.codes += block * kBlockCols * x.width;
+    x.sum32 += block * x.width;
+    x.sum16 += block * 2 * x.width;
+    x.pair32 += block * x.width;  // one pair per two blocks
+    x.pair16 += block * 2 * x.width;
+    x.scale += block / kGroupBlocks * x.width;
+    return x;
+  }
+
+  void whole_rows() {
+    const auto* row_scale = reinterpret_cast<const float*>(panel_);
+    const int64_t cols = round_up<int64_t>(x_.cols, kBlockCols);
+    for (int64_t t = first_; t < last_; ++t) {
+      kernels().matmul.row_w8(RowTask{panel_ + packed_codec_info(kPackedW8).head_bytes, row_scale, x_.row_tile(t), cols,
+                                      output(t, true, true)});
+    }
+  }
+
+  void floats() {
+    const MatmulKernels& k = kernels().matmul;
+    const bool pairs = x_.form == ActivationForm::kBf16;
+    const auto kernel = job_.w->codec == kPackedF32   ? k.float_f32
+                        : job_.w->codec == kPackedF16 ? k.float_f16
+                        : pairs                       ? k.pairs_bf16
+                                                      : k.float_bf16;
+    const int64_t bytes = job_.w->codec == kPackedF32 ? 4 : 2;
+    const int64_t cols = pairs ? round_up<int64_t>(x_.cols, 2) : x_.cols;
+    // Many tokens: 16 KiB of weights at a time stay in L1.
+    const int64_t range = last_ - first_ <= 1 ? cols : kUnpackCols / bytes;
+    for (int64_t begin = 0; begin < cols; begin += range) {
+      const int64_t count = std::min(range, cols - begin);
+      for (int64_t t = first_; t < last_; ++t) {
+        const int64_t width = x_.tile_width(t);
+        kernel(FloatTask{panel_ + begin * bytes * kPanelRows, x_.tile(t) + begin * width * (pairs ? 2 : 4), width,
+                         count, output(t, begin == 0, begin + count == cols)});
+      }
+    }
+  }
+
+  // What the kernel's last store could not do: a panel that hangs over, a bias besides a residual.
+  void finish() {
+    const int64_t first = x_.first_token(first_);
+    const int64_t last = std::min(x_.first_token(last_), x_.tokens);
+    for (int64_t t = first; t < last && rows_ < kPanelRows; ++t) {
+      float* y = job_.y.row(t) + row_;
+      const float* sums = scratch_.sums + (t - first) * kPanelRows;
+      for (int64_t r = 0; r < rows_; ++r) {
+        y[r] = job_.accumulate ? sums[r] + y[r] : job_.bias.empty() ? sums[r] : sums[r] + job_.bias[row_ + r];
+      }
+    }
+    if (!job_.accumulate || job_.bias.empty()) return;
+    for (int64_t t = first; t < last; ++t) {
+      float* y = job_.y.row(t) + row_;
+      for (int64_t r = 0; r < rows_; ++r) y[r] += job_.bias[row_ + r];
+    }
+  }
+
+  const Job& job_;
+  const ActivationSet& x_;
+  Scratch& scratch_;
+  int64_t row_;
+  int64_t rows_;
+  int64_t first_;
+  int64_t last_;
+  const uint8_t* panel_;
+};
+
+// Units of a section: panels of all jobs, times chunks of tiles.
+void run_jobs(OpContext& ctx, std::span<const Job> jobs) {
+  int64_t panels = 0, most_tiles = 0;
+  uint64_t most_bytes = 0;
+  for (const Job& job : jobs) {
+    panels += job.w->panels();
+    most_tiles = std::max(most_tiles, job.x->tiles);
+    most_bytes = std::max(most_bytes, job.w->panel_bytes);
+  }
+  const int threads = ctx.pool.threads();
+  // Chunks of tokens: as many as the sums' memory asks for, more when there are too few panels to share.
+  int64_t chunk_tiles = std::min<int64_t>(most_tiles, kChunkTokens / jobs[0].x->width);
+  for (const Job& job : jobs) chunk_tiles = std::min<int64_t>(chunk_tiles, kChunkTokens / job.x->width);
+  while (chunk_tiles > 8 && panels * ceil_div(most_tiles, chunk_tiles) < 4 * threads)
+    chunk_tiles = ceil_div<int64_t>(chunk_tiles, 2);
+  const int64_t chunks = ceil_div(most_tiles, chunk_tiles);
+  const bool few = most_tiles <= kFewTiles;
+  const int64_t grain = few ? std::max<int64_t>(1, kStreamBytes / static_cast<int64_t>(most_bytes)) : 1;
+
+  std::byte* scratch = ctx.arena.allocate<std::byte>(kScratchBytes * threads).data();
+  ctx.pool.parallel_for(panels * chunks, grain, [&](int64_t begin, int64_t end, int thread) {
+    Scratch own = make_scratch(scratch + kScratchBytes * thread);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      int64_t panel = unit / chunks;
+      const Job* job = jobs.data();
+      while (panel >= job->w->panels()) panel -= (job++)->w->panels();
+      const int64_t first = unit % chunks * chunk_tiles;
+      const int64_t last = std::min(first + chunk_tiles, job->x->tiles);
+      if (first < last) PanelRun(*job, panel, first, last, own).run();
+    }
+  });
+}
+
+Job make_job(const Linear& w, std::span<const float> padded_bias, LinearInput& x, Rows<float> y, bool accumulate) {
+  TESSERA_CHECK(!w.empty(), "a Linear without weights");
+  TESSERA_CHECK(x.x().cols == w.cols() && y.cols == w.rows() && y.rows == x.x().rows,
+                "x [{}, {}], W [{}, {}], y [{}, {}]", x.x().rows, x.x().cols, w.rows(), w.cols(), y.rows, y.cols);
+  const auto form = activation_form(w.packed().codec);
+  return {&w.packed(), static_cast<const ActivationSet*>(x.prepared(static_cast<int>(form))), y, padded_bias,
+          accumulate};
+}
+
+}  // namespace
+
+Linear::Linear() = default;
+Linear::~Linear() = default;
+Linear::Linear(Linear&&) noexcept = default;
+Linear& Linear::operator=(Linear&&) noexcept = default;
+
+int64_t Linear::rows() const { return packed_->rows; }
+int64_t Linear::cols() const { return packed_->cols; }
+DType Linear::dtype() const { return packed_->dtype; }
+uint64_t Linear::packed_bytes() const { return packed_->data.size(); }
+
+Result<Linear> Linear::pack(const Source& source, ThreadPool& pool) {
+  const auto codec = packed_codec_of(source.dtype);
+  if (!codec) return unsupported("a weight of type {}: expected a float or block type", to_string(source.dtype));
+  if (source.rows <= 0 || source.cols <= 0) {
+    return invalid_argument("weight [{}, {}]: expected positive sizes", source.rows, source.cols);
+  }
+  const int block = std::max(1, dtype_info(source.dtype).block_elements);
+  if (source.cols % block != 0) {
+    return unsupported("weight [{}, {}] of type {}: expected columns in multiples of {}", source.rows, source.cols,
+                       to_string(source.dtype), block);
+  }
+  if (*codec == kPackedW8 && source.cols > kMaxW8Cols) {
+    return unsupported("weight of type w8 with {} columns: expected at most {}", source.cols, kMaxW8Cols);
+  }
+  const auto stored_row = row_bytes(source.dtype, static_cast<uint64_t>(source.cols));
+  uint64_t bytes = 0;
+  auto matrix = std::make_unique<PackedMatrix>();
+  matrix->codec = *codec;
+  matrix->dtype = source.dtype;
+  matrix->rows = source.rows;
+  matrix->cols = source.cols;
+  if (!stored_row || source.cols > std::numeric_limits<int64_t>::max() / 1024 ||
+      !checked_mul(matrix->panel_bytes = packed_panel_bytes(*codec, source.cols),
+                   static_cast<uint64_t>(matrix->panels()), &bytes)) {
+    return invalid_argument("weight [{}, {}]: too large", source.rows, source.cols);
+  }
+  TESSERA_ASSIGN_OR_RETURN(matrix->data, AlignedBytes::try_allocate(bytes));
+
+  auto* data = reinterpret_cast<uint8_t*>(matrix->data.data());
+  const int64_t grain = std::max<int64_t>(1, (1 << 20) / static_cast<int64_t>(matrix->panel_bytes));
+  pool.parallel_for(matrix->panels(), grain, [&](int64_t begin, int64_t end, int) {
+    const int64_t last_row = std::min(end * kPanelRows, source.rows);
+    source.read_rows(begin * kPanelRows, last_row, [&](const std::byte* stored) {
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t rows = std::min<int64_t>(kPanelRows, source.rows - p * kPanelRows);
+        pack_panel(source.dtype, stored + static_cast<uint64_t>((p - begin) * kPanelRows) * *stored_row, rows,
+                   *stored_row, source.cols, data + static_cast<uint64_t>(p) * matrix->panel_bytes);
+      }
+    });
+  });
+  Linear result;
+  result.packed_ = std::move(matrix);
+  return result;
+}
+
+void Linear::set_bias(std::vector<float> bias) {
+  TESSERA_CHECK(packed_ != nullptr && static_cast<int64_t>(bias.size()) == packed_->rows, "bias of {}", bias.size());
+  bias_ = std::move(bias);
+  bias_.resize(packed_->panels() * kPanelRows);
+}
+
+const void* LinearInput::prepared(int form) {
+  if (forms_[form] == nullptr) {
+    auto* set = ctx_.arena.allocate<ActivationSet>(1).data();
+    forms_[form] = new (set) ActivationSet(make_activation_set(ctx_, static_cast<ActivationForm>(form), x_));
+  }
+  return forms_[form];
+}
+
+void linear(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y) {
+  if (y.rows == 0) return;
+  const Job job = make_job(w, w.padded_bias(), x, y, false);
+  run_jobs(ctx, {&job, 1});
+}
+
+void linear_add(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y) {
+  if (y.rows == 0) return;
+  const Job job = make_job(w, w.padded_bias(), x, y, true);
+  run_jobs(ctx, {&job, 1});
+}
+
+void linear_many(OpContext& ctx, std::span<const Linear* const> ws, LinearInput& x, std::span<const Rows<float>> ys) {
+  TESSERA_CHECK(ws.size() == ys.size(), "{} matrices, {} outputs", ws.size(), ys.size());
+  if (ws.empty() || x.x().rows == 0) return;
+  constexpr size_t kMost = 8;
+  TESSERA_CHECK(ws.size() <= kMost, "{} matrices: at most {}", ws.size(), kMost);
+  std::array<Job, kMost> jobs;
+  for (size_t i = 0; i < ws.size(); ++i) jobs[i] = make_job(*ws[i], ws[i]->padded_bias(), x, ys[i], false);
+  run_jobs(ctx, std::span<const Job>(jobs.data(), ws.size()));
+}
+
+}  // namespace tessera

@@ -1,0 +1,29 @@
+// PackedMatrix: the weight of one Linear in the layout that the kernels stream (kernels/packed_codec.h). Immutable.
+#ifndef TESSERA_OPS_PACKED_MATRIX_H_
+#define TESSERA_OPS_PACKED_MATRIX_H_
+
+#include <cstdint>
+
+#include "base/aligned.h"
+#include "kernels/packed_codec.h"
+#include "tensor/dtype.h"
+
+namespace tessera {
+
+struct PackedMatrix {
+  PackedCodec codec;
+  DType dtype;  // as stored
+  int64_t rows = 0;
+  int64_t cols = 0;
+  uint64_t panel_bytes = 0;
+  AlignedBytes data;
+
+  int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
+  const uint8_t* panel(int64_t p) const {
+    return reinterpret_cast<const uint8_t*>(data.data()) + static_cast<uint64_t>(p) * panel_bytes;
+  }
+};
+
+}  // namespace tessera
+
+#endif  // TESSERA_OPS_PACKED_MATRIX_H_
