@@ -14,7 +14,7 @@ constexpr KernelLayer kLayers[] = {
 #if defined(__x86_64__)
     {"avx2", kCpuAvx2, avx2::apply, avx2::apply, avx2::apply},
     {"avx512", kCpuAvx2 | kCpuAvx512, avx512::apply, avx512::apply, avx512::apply},
-    {"avx512_vnni", kCpuAvx2 | kCpuAvx512 | kCpuAvx512Vnni, avx512_vnni::apply, nullptr, nullptr},
+    {"avx512_vnni", kCpuAvx2 | kCpuAvx512 | kCpuAvx512Vnni, avx512_vnni::apply, nullptr, avx512_vnni::apply},
     {"avx512_bf16", kCpuAvx2 | kCpuAvx512 | kCpuAvx512Bf16, avx512_bf16::apply, nullptr, avx512_bf16::apply},
 #endif
 };

@@ -34,6 +34,7 @@ void apply(AttentionKernels& table);
 
 namespace avx512_vnni {
 void apply(MatmulKernels& table);
+void apply(AttentionKernels& table);
 }  // namespace avx512_vnni
 
 namespace avx512_bf16 {
