@@ -19,9 +19,15 @@ struct Checkpoint {
   std::unique_ptr<WeightSource> weights;
 };
 
+struct OpenOptions {
+  // The file may end anywhere after its header, as when only the first megabytes were downloaded to plan with. Names, types
+  // and shapes are validated all the same; the weights must not be read.
+  bool header_only = false;
+};
+
 // Opens and validates; reads headers only. A Hugging Face folder's tokenizer is translated as well when the folder
 // has one this project reads (tokenizer.json, tokenizer.model); otherwise the tokenizer keys are absent.
-Result<Checkpoint> open_checkpoint(const std::string& path);
+Result<Checkpoint> open_checkpoint(const std::string& path, const OpenOptions& options = {});
 
 }  // namespace tessera
 

@@ -44,6 +44,10 @@ class WeightSource {
 
   // The weight has been packed: its file pages may leave memory.
   virtual void release(const WeightInfo& weight) const = 0;
+
+ protected:
+  // Position in weights() of an element of it or of a copy of one.
+  size_t index_of(const WeightInfo& weight) const;
 };
 
 }  // namespace tessera
