@@ -49,6 +49,7 @@ def read_documents(folder: str) -> List[Document]:
 
 def hold_out(documents: Sequence[Document], every: int = 100) -> Tuple[List[Document], List[Document]]:
     """(training, development): every 100th document watches the training curve, so that the held-out books need not."""
+    every = min(every, len(documents))
     train = [d for i, d in enumerate(documents) if i % every != every - 1]
     return train, [d for i, d in enumerate(documents) if i % every == every - 1]
 
@@ -63,6 +64,8 @@ def windows(encoded: Sequence[np.ndarray], context: int, seed: int) -> np.ndarra
     random.Random(seed).shuffle(order)
     row = np.concatenate([encoded[i] for i in order])
     count = (len(row) - 1) // context
+    if count < 1:
+        raise ValueError(f"too little text: {len(row)} tokens do not fill one window of {context + 1}")
     starts = np.arange(count) * context
     picked = np.stack([row[s : s + context + 1] for s in starts])
     return picked[np.random.RandomState(seed).permutation(count)]

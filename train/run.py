@@ -125,6 +125,7 @@ class Trainer:
 
     @torch.no_grad()
     def dev_loss(self) -> float:
+        """Mean nats per token on the first windows of the development documents."""
         rows = torch.from_numpy(self.dev.astype(np.int64))
         parts = [self.model(r[:, :-1], r[:, 1:]).item() for r in rows.split(8)]
         return sum(parts) / len(parts)
