@@ -1,5 +1,5 @@
-// Shared by the matmul files of all layers: positions inside packed groups (packed_codec.h) and scalar conversions. Everything
-// is static: see layers.h.
+// Shared by the matmul files of all layers: positions inside packed groups (packed_codec.h) and scalar conversions.
+// Everything is static: see layers.h.
 #ifndef TESSERA_KERNELS_MATMUL_COMMON_H_
 #define TESSERA_KERNELS_MATMUL_COMMON_H_
 
@@ -13,7 +13,7 @@ namespace tessera {
 struct BlockLayout {
   int group_blocks;  // 1 or 8
   int group_bytes;
-  int blocks_at;     // first block of codes
+  int blocks_at;  // first block of codes
   int block_bytes;
   int nibbles;       // bits per code in the nibble plane: 4 or 0
   int pairs_at;      // offset of the two-bit plane in a block, -1: none
@@ -51,8 +51,8 @@ constexpr uint8_t kMxfp4Codes[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14,
 TESSERA_STATIC_INLINE BlockTile advance(const BlockTile& x, int64_t blocks) {
   BlockTile y = x;
   y.codes += blocks * 32 * x.width;
-  y.sum32 += blocks * x.width;
-  y.sum16 += blocks * 2 * x.width;
+  y.neg_sum32 += blocks * x.width;
+  y.neg_sum16 += blocks * 2 * x.width;
   y.pair32 += blocks * x.width;  // two blocks share a pair
   y.pair16 += blocks * 2 * x.width;
   y.scale += blocks / kGroupBlocks * x.width;

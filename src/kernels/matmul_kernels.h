@@ -11,7 +11,7 @@
 //   y = sum over groups g of  x_scale[g] * a[g],   a[g] = fma over blocks b in g of  float(dot[b]) * w_scale[b]
 //   dot[b] = sum over 32 columns of (code - offset) * x        exact in int32, so its order is free
 //
-// plus, for formats with a minimum per block, float(sum of x) * bias[b], or, where minima are small integers, one
+// plus, for formats with a minimum per block, float(sum of x) * bias[b] (both negated in memory), or, where minima are small integers, one
 // float(sum over b of min[b] * sum of x[b]) * -d_min per group. Half-block formats do the same with 16 columns.
 // Float weights (F32, F16, BF16) are summed by fused multiply-adds in column order.
 #ifndef TESSERA_KERNELS_MATMUL_KERNELS_H_
@@ -53,10 +53,10 @@ inline constexpr int kUnpackBlocks = kUnpackCols / kBlockCols;
 // int8 activations of `width` tokens. Blocks beyond the last column hold zeros. B = blocks, G = groups.
 struct BlockTile {
   int8_t* codes;    // [B][8][width][4]: 4 consecutive columns are one operand of a dot-product instruction
-  int32_t* sum32;   // [B][width]       sum of the 32 codes
-  int32_t* sum16;   // [B][2][width]    of either half
-  int16_t* pair32;  // [(B+1)/2][width][2]  sum32 of two blocks side by side
-  int16_t* pair16;  // [B][width][2]        sum16 of both halves
+  int32_t* neg_sum32;  // [B][width]     minus the sum of the 32 codes
+  int32_t* neg_sum16;  // [B][2][width]  of either half
+  int16_t* pair32;  // [(B+1)/2][width][2]  sums of two blocks side by side
+  int16_t* pair16;  // [B][width][2]        sums of both halves
   float* scale;     // [G][width]
   int64_t width;
 };
@@ -67,7 +67,7 @@ struct UnpackedPanel {
   int64_t code_stride;
   int offset_shift;      // codes stand for code - (1 << offset_shift); -1: no offset
   float* scale;          // [blocks][32], half blocks [blocks][2][32]
-  float* bias;           // [blocks][32]
+  float* neg_bias;       // [blocks][32]
   int16_t* mins;         // [pairs][32][2]: pairs of blocks, or the halves of one block
   float* neg_d_min;      // [groups][32]
   uint8_t* code_memory;  // kUnpackBlocks * 1024 bytes that `codes` may point to

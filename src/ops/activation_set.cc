@@ -30,8 +30,8 @@ BlockTile cut_blocks(std::byte* data, int64_t cols, int64_t width, std::byte** e
   Cutter cutter(data);
   BlockTile tile{};
   tile.codes = cutter.take<int8_t>(blocks * kBlockCols * width);
-  tile.sum32 = cutter.take<int32_t>(blocks * width);
-  tile.sum16 = cutter.take<int32_t>(blocks * 2 * width);
+  tile.neg_sum32 = cutter.take<int32_t>(blocks * width);
+  tile.neg_sum16 = cutter.take<int32_t>(blocks * 2 * width);
   tile.pair32 = cutter.take<int16_t>((blocks + 1) / 2 * 2 * width);
   tile.pair16 = cutter.take<int16_t>(blocks * 2 * width);
   tile.scale = cutter.take<float>(ceil_div<int64_t>(cols, kGroupCols) * width);

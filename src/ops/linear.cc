@@ -46,7 +46,7 @@ Scratch make_scratch(std::byte* memory) {
   constexpr int64_t rows = kPanelRows, blocks = kUnpackBlocks;
   s.unpacked.code_memory = reinterpret_cast<uint8_t*>(take(blocks * kBlockCols * rows));
   s.unpacked.scale = reinterpret_cast<float*>(take(blocks * 2 * rows * 4));
-  s.unpacked.bias = reinterpret_cast<float*>(take(blocks * rows * 4));
+  s.unpacked.neg_bias = reinterpret_cast<float*>(take(blocks * rows * 4));
   s.unpacked.mins = reinterpret_cast<int16_t*>(take(blocks * 2 * rows * 2));
   s.unpacked.neg_d_min = reinterpret_cast<float*>(take(blocks / kGroupBlocks * rows * 4));
   s.sums = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
@@ -123,8 +123,8 @@ class PanelRun {
   BlockTile block_tile_at(int64_t tile, int64_t block) const {
     BlockTile x = x_.block_tile(tile);
     x.codes += block * kBlockCols * x.width;
-    x.sum32 += block * x.width;
-    x.sum16 += block * 2 * x.width;
+    x.neg_sum32 += block * x.width;
+    x.neg_sum16 += block * 2 * x.width;
     x.pair32 += block * x.width;  // one pair per two blocks
     x.pair16 += block * 2 * x.width;
     x.scale += block / kGroupBlocks * x.width;

@@ -204,7 +204,7 @@ std::vector<DType> weight_types() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Linear, EveryType, testing::ValuesIn(weight_types()),
-                         [](const auto& info) { return std::string(to_string(info.param)); });
+                         [](const auto& type) { return std::string(to_string(type.param)); });
 
 TEST(Linear, BiasResidualAndManyOutputs) {
   ThreadPool pool(2);
