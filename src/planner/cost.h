@@ -1,0 +1,65 @@
+// The time of one forward pass on a partition: section 3 of Pope et al. (compute, weight, KV and communication time),
+// completed by what the paper leaves out: fixed time per layer, hops, achieved fractions, attention arithmetic, the
+// unembedding, padding of heads, partial overlap. docs/planner.md derives every term.
+//
+//   t = t_s + L (t_0 + hops t_h) + ||compute/e_c, weights/e_w||_p + attention + kv/e_kv + wire/e_n + unembed
+//   weight-gathered: the gathered bytes join the first norm (they overlap the matmuls; looped einsum, section 3.5)
+#ifndef TESSERA_PLANNER_COST_H_
+#define TESSERA_PLANNER_COST_H_
+
+#include <string>
+
+#include "planner/hardware.h"
+#include "planner/layout.h"
+#include "planner/shape.h"
+
+namespace tessera {
+
+// How numbers are held.
+struct NumberTypes {
+  std::string weight_type = "bf16";  // empty: as stored in the file
+  double kv_element_bytes = 2;
+  double activation_bytes = 2;
+};
+
+struct PassCost {
+  // Seconds, each as if nothing overlapped; `total` accounts for overlap.
+  double compute = 0, weights = 0, attention = 0, kv = 0, wire = 0, gather = 0, hops = 0, fixed = 0, unembed = 0;
+  double bubble = 0;  // pipeline: stages idle
+  double total = 0;
+  // Per chip.
+  double flops = 0, weight_bytes = 0, kv_bytes = 0, wire_bytes = 0;
+  double tokens = 0;
+  double mfu = 0;               // 2N tokens / (chips * bf16 peak * total)
+  double chip_seconds_per_token = 0;
+  double relative_error = 0;    // interval: total * (1 +- this)
+};
+
+// Weight bytes of all layers together and of the unembedding, for a type or as stored; heads padded.
+struct WeightSizes {
+  double stack = 0, embedding = 0, output = 0;  // output: 0 when tied
+  double total() const { return stack + embedding + output; }
+};
+Result<WeightSizes> weight_sizes(const ModelShape& model, const NumberTypes& types, double padded_heads);
+
+// Heads are spread over the chips of a stage in whole heads: 48 on 64 chips cost as much as 64.
+double padded_heads(const ModelShape& model, const Partition& partition);
+
+// Over how many chips a batch-sharded cache is split: all axes, yz or z, the most that the batch fills.
+int64_t batch_split(const Mesh& mesh, int64_t sequences);
+
+// Says in one sentence why a partition cannot run the pass, or ok.
+Status check_partition(const ModelShape& model, const Partition& partition, const Pass& pass);
+
+// The caller has checked shape and partition; sizes come from weight_sizes().
+PassCost predict_pass(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition, const Pass& pass,
+                      const NumberTypes& types);
+
+// Lower bound: every resource at its data-sheet rate, all of them perfectly overlapped, nothing padded, no fixed time.
+double roofline_seconds(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition, const Pass& pass,
+                        const NumberTypes& types);
+
+
+}  // namespace tessera
+
+#endif  // TESSERA_PLANNER_COST_H_

@@ -1,0 +1,130 @@
+#include "planner/measured.h"
+
+#include "planner/embedded.h"
+#include "planner/json_fields.h"
+#include "planner/resolve.h"
+
+namespace tessera {
+namespace {
+
+using Json = nlohmann::json;
+
+Result<MeasuredPoint> read_point(const Json& json, const std::string& where, const HardwareSpec& hardware) {
+  MeasuredPoint point;
+  std::string model, ffn = "ws2d", attention = "heads", mesh;
+  int64_t chips = 1, layers = 0;
+  JsonFields f(json, where);
+  for (const char* key : {"model", "batch", "tokens", "seconds"}) f.require(key);
+  f.text("figure", &point.where);
+  f.text("model", &model);
+  f.text("ffn", &ffn);
+  f.text("attention", &attention);
+  f.text("mesh", &mesh);
+  f.text("weight_type", &point.types.weight_type);
+  f.number("chips", &chips, 1, 65536);
+  f.number("layers", &layers, 0, 100000);
+  f.number("batch", &point.pass.sequences, 1, 1e9);
+  f.number("tokens", &point.pass.tokens, 1, 1e9);
+  f.number("context", &point.pass.context, 0, 1e9);
+  f.number("seconds", &point.seconds, 1e-12, 1e9);
+  f.flag("fit", &point.fit);
+  TESSERA_RETURN_IF_ERROR(f.status());
+  TESSERA_ASSIGN_OR_RETURN(point.model, find_shipped_model(model));
+  if (layers > 0) point.model.layers = layers;
+  TESSERA_ASSIGN_OR_RETURN(point.partition.ffn, parse_ffn_layout(ffn));
+  point.partition.attention = attention == "batch" ? AttentionLayout::kBatch : AttentionLayout::kHeads;
+  point.partition.mesh = candidate_meshes(hardware, chips).front();
+  if (!mesh.empty()) {
+    TESSERA_ASSIGN_OR_RETURN(point.partition.mesh, parse_mesh(mesh));
+  }
+  return point;
+}
+
+Result<BenchRecord> read_record(const Json& json, const std::string& where) {
+  BenchRecord record;
+  MeasuredPoint& point = record.point;
+  std::string file, type_k = "f16", test;
+  double avg_ns = 0, predicted_ns = 0;
+  int64_t n_prompt = 0, n_gen = 0, depth = 0, sequences = 1;
+  JsonFields f(json, where);
+  f.text("model_filename", &file);
+  f.text("type_k", &type_k);
+  f.text("weight_type", &point.types.weight_type);
+  f.number("avg_ns", &avg_ns, 1, 1e18);
+  f.number("predicted_ns", &predicted_ns, 0, 1e18);
+  f.number("n_prompt", &n_prompt, 0, 1e9);
+  f.number("n_gen", &n_gen, 0, 1e9);
+  f.number("n_depth", &depth, 0, 1e9);
+  f.number("n_seqs", &sequences, 1, 1e6);
+  f.require("avg_ns");
+  const Json* shape = f.object("shape");
+  TESSERA_RETURN_IF_ERROR(f.status());
+  if (n_prompt == 0 && n_gen == 0) return invalid_argument("{}: n_prompt and n_gen are both 0", where);
+  if (n_prompt > 0 && n_gen > 0) return unsupported("{}: a record of prompt and generation together has no single phase", where);
+  if (shape != nullptr) {
+    TESSERA_ASSIGN_OR_RETURN(point.model, parse_model_shape(shape->dump(), where + ".shape"));
+  } else {
+    TESSERA_ASSIGN_OR_RETURN(point.model, resolve_model(file));
+    if (point.model.stored_stack_bytes > 0) point.types.weight_type.clear();
+  }
+  TESSERA_ASSIGN_OR_RETURN(point.types.kv_element_bytes, bytes_per_weight(type_k));
+  const double steps = n_gen > 0 ? static_cast<double>(n_gen) : 1.0;
+  point.where = n_gen > 0 ? fmt::format("tg{}", n_gen) : fmt::format("pp{}", n_prompt);
+  if (depth > 0) point.where += fmt::format(" @{}", depth);
+  point.pass.sequences = sequences;
+  point.pass.tokens = n_gen > 0 ? 1 : n_prompt;
+  point.pass.context = depth + n_gen / 2;
+  point.seconds = avg_ns * 1e-9 / steps;
+  record.recorded_prediction = predicted_ns * 1e-9 / steps;
+  return record;
+}
+
+}  // namespace
+
+Result<std::vector<MeasuredPoint>> parse_measured(std::string_view text, std::string_view where, const HardwareSpec& hardware) {
+  TESSERA_ASSIGN_OR_RETURN(const Json json, parse_json(text, where));
+  JsonFields f(json, std::string(where));
+  f.require("points");
+  const Json* rows = f.array("points");
+  TESSERA_RETURN_IF_ERROR(f.status());
+  std::vector<MeasuredPoint> points;
+  for (const Json& row : *rows) {
+    TESSERA_ASSIGN_OR_RETURN(MeasuredPoint point, read_point(row, fmt::format("{} point {}", where, points.size()), hardware));
+    points.push_back(std::move(point));
+  }
+  return points;
+}
+
+Result<std::vector<MeasuredPoint>> shipped_measured(std::string_view name, const HardwareSpec& hardware) {
+  for (const EmbeddedFile& file : embedded_files()) {
+    if (file.path == fmt::format("measured/{}.json", name)) return parse_measured(file.text, file.path, hardware);
+  }
+  return not_found("no shipped measurements '{}'", name);
+}
+
+Result<std::vector<BenchRecord>> parse_bench_results(std::string_view text, std::string_view where) {
+  std::vector<BenchRecord> records;
+  const auto add = [&](const Json& json) -> Status {
+    TESSERA_ASSIGN_OR_RETURN(BenchRecord record, read_record(json, fmt::format("{} record {}", where, records.size())));
+    records.push_back(std::move(record));
+    return Status();
+  };
+  const size_t start = text.find_first_not_of(" \t\r\n");
+  if (start != std::string_view::npos && text[start] == '[') {
+    TESSERA_ASSIGN_OR_RETURN(const Json json, parse_json(text, where));
+    for (const Json& row : json) TESSERA_RETURN_IF_ERROR(add(row));
+    return records;
+  }
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = text.substr(at, end - at);
+    at = end + 1;
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    TESSERA_ASSIGN_OR_RETURN(const Json json, parse_json(line, where));
+    TESSERA_RETURN_IF_ERROR(add(json));
+  }
+  if (records.empty()) return invalid_argument("{}: no records", where);
+  return records;
+}
+
+}  // namespace tessera

@@ -1,0 +1,41 @@
+// Measured times, from a paper (share/measured) or from `tessera bench` (results.json): what constants are fitted to and
+// predictions are compared with.
+#ifndef TESSERA_PLANNER_MEASURED_H_
+#define TESSERA_PLANNER_MEASURED_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "planner/cost.h"
+
+namespace tessera {
+
+struct MeasuredPoint {
+  std::string where;  // "B.1": figure, table or test
+  ModelShape model;
+  Partition partition;
+  Pass pass;
+  NumberTypes types;
+  double seconds = 0;  // of one pass
+  bool fit = false;    // the constants of the shipped description were fitted to it
+  bool decode() const { return pass.tokens == 1; }
+};
+
+// Shipped file by name ("pope2022") or the text of a file in its format.
+Result<std::vector<MeasuredPoint>> parse_measured(std::string_view json, std::string_view where, const HardwareSpec& hardware);
+Result<std::vector<MeasuredPoint>> shipped_measured(std::string_view name, const HardwareSpec& hardware);
+
+// results.json of `tessera bench`: an array of records, or one record a line, with llama-bench's field names. Used here:
+// model_filename, type_k, n_prompt, n_gen, n_depth, n_seqs (1), avg_ns, predicted_ns and, when the model file is gone, "shape"
+// (an object with the fields of share/models) and weight_type. Times of n_gen tokens become one step at the middle depth.
+struct BenchRecord {
+  MeasuredPoint point;
+  double recorded_prediction = 0;  // seconds of one pass, as bench predicted it; 0 = absent
+};
+Result<std::vector<BenchRecord>> parse_bench_results(std::string_view text, std::string_view where);
+
+}  // namespace tessera
+
+#endif  // TESSERA_PLANNER_MEASURED_H_

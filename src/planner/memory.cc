@@ -1,0 +1,90 @@
+#include "planner/memory.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "planner/comm.h"
+
+namespace tessera {
+namespace {
+
+bool is_gathered(FfnLayout layout) { return layout != FfnLayout::kWs1d && layout != FfnLayout::kWs2d; }
+
+// Residual stream, normed copy, fused projections and feed-forward halves of one chunk, in f32 on one machine and in the
+// activation type on accelerators; logits in f32.
+double scratch_bytes(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const NumberTypes& types,
+                     const MemoryRequest& request, double heads) {
+  const double n = static_cast<double>(p.mesh.size());
+  const double x = p.ffn == FfnLayout::kWs1d ? 1 : static_cast<double>(p.mesh.x), yz = n / x;
+  const double element = hw.compute_in_int8 ? 4 : types.activation_bytes;
+  const double per_chip = is_gathered(p.ffn) ? n : 1;  // weight-gathered: each chip has its own sequences
+  const double tokens = std::min(static_cast<double>(request.chunk_tokens), static_cast<double>(request.context)) *
+                        (is_gathered(p.ffn) ? std::ceil(static_cast<double>(request.sequences) / per_chip) : 1);
+  const double chunk = std::min(tokens, 8192.0);
+  const double used = m.experts > 0 ? static_cast<double>(m.experts_per_token + m.shared_experts) : 1;
+  const double wide = (static_cast<double>(m.ff_matrices - 1) * static_cast<double>(m.ff_dim) * used +
+                       2 * heads * static_cast<double>(m.head_dim) + kv_elements_per_token_layer(m)) /
+                      (is_gathered(p.ffn) ? 1 : yz);
+  const double narrow = 3 * static_cast<double>(m.model_dim) / (is_gathered(p.ffn) ? 1 : x);
+  const double logits = 4 * static_cast<double>(m.vocab) * static_cast<double>(request.sequences) / n;
+  return chunk * element * (wide + narrow) + logits;
+}
+
+double transport_bytes(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const NumberTypes& types,
+                       const MemoryRequest& request, double heads, double stack) {
+  if (p.mesh.size() <= 1) return 0;
+  const double tokens = std::min({static_cast<double>(request.chunk_tokens), static_cast<double>(request.context), 8192.0});
+  const double layer = stack / static_cast<double>(m.layers);
+  const LayerWire wire = layer_wire(hw, p, {&m, heads, tokens, types.activation_bytes, layer});
+  // Two collectives in flight; gathered weights arrive in rings of n slices, four of which are held at a time.
+  const double slices = 4 * wire.gather_bytes / static_cast<double>(p.mesh.size());
+  return 2 * std::max({wire.yz_bytes, wire.x_bytes, wire.all_to_all_bytes, wire.rest_bytes}) + slices;
+}
+
+}  // namespace
+
+double kv_bytes_per_context_token(const ModelShape& m, const Partition& p, int64_t sequences, double element_bytes) {
+  const double all = kv_bytes_per_token(m, element_bytes) / static_cast<double>(p.pipeline_stages);
+  const double n = static_cast<double>(p.mesh.size());
+  const double kv_heads = static_cast<double>(m.kv_heads);
+  if (p.attention == AttentionLayout::kBatch) {
+    const double split = static_cast<double>(batch_split(p.mesh, sequences));
+    return all * std::ceil(static_cast<double>(sequences) / split);
+  }
+  return all * static_cast<double>(sequences) * std::ceil(kv_heads / n) / kv_heads;
+}
+
+double context_in_kv_bytes(const ModelShape& m, const Partition& p, int64_t sequences, double element_bytes, double bytes) {
+  return bytes / kv_bytes_per_context_token(m, p, sequences, element_bytes);
+}
+
+MemoryUse memory_per_chip(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const NumberTypes& types,
+                          const MemoryRequest& request) {
+  MemoryUse use;
+  const double heads = padded_heads(m, p);
+  const Result<WeightSizes> checked = weight_sizes(m, types, heads);
+  const WeightSizes sizes = checked.ok() ? *checked : WeightSizes{};
+  use.weights = sizes.total() / static_cast<double>(p.chips());
+  const double kept = kept_tokens(m, static_cast<double>(request.context));
+  use.kv = kept * kv_bytes_per_context_token(m, p, request.sequences, types.kv_element_bytes);
+  use.scratch = scratch_bytes(m, hw, p, types, request, heads);
+  use.transport = transport_bytes(m, hw, p, types, request, heads, sizes.stack);
+  use.program = hw.loaded_program_bytes;
+  return use;
+}
+
+double max_context(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const NumberTypes& types, int64_t sequences) {
+  const double limit = hw.memory_bytes * hw.usable_memory_fraction;
+  const auto fits = [&](int64_t context) {
+    return memory_per_chip(m, hw, p, types, {sequences, context, 2048}).total() <= limit;
+  };
+  if (!fits(1)) return 0;
+  int64_t low = 1, high = int64_t{1} << 40;
+  while (high - low > std::max<int64_t>(1, low / 1000)) {
+    const int64_t middle = low + (high - low) / 2;
+    (fits(middle) ? low : high) = middle;
+  }
+  return static_cast<double>(low);
+}
+
+}  // namespace tessera

@@ -1,0 +1,21 @@
+#include "planner/resolve.h"
+
+#include <filesystem>
+
+#include "planner/json_fields.h"
+
+namespace tessera {
+
+Result<ModelShape> resolve_model(const std::string& name) {
+  std::error_code error;
+  const std::filesystem::path path(name);
+  if (!std::filesystem::exists(path, error)) return find_shipped_model(name);
+  const bool folder = std::filesystem::is_directory(path, error);
+  const std::string config = folder ? (path / "config.json").string() : name;
+  TESSERA_ASSIGN_OR_RETURN(const std::string text, read_text_file(config, 4 << 20));
+  TESSERA_ASSIGN_OR_RETURN(ModelShape shape, shape_from_config_json(text, config));
+  if (folder) shape.name = path.filename().string();
+  return shape;
+}
+
+}  // namespace tessera
