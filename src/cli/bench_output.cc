@@ -1,0 +1,184 @@
+#include "cli/bench_output.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/cpu_features.h"
+#include "probe/statistics.h"
+
+namespace tessera {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kBuildNumber = 1;
+
+std::vector<double> map_samples(const BenchResult& r, double BenchSample::*field) {
+  std::vector<double> values;
+  for (const BenchSample& s : r.samples) values.push_back(s.*field);
+  return values;
+}
+
+Json state_names(const BenchResult& r) {
+  Json names = Json::array();
+  for (const BenchSample& s : r.samples) names.push_back(to_string(s.state));
+  return names;
+}
+
+// A value as one CSV or SQL cell; arrays become their JSON text.
+std::string cell(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+std::string quoted(std::string text, char quote) {
+  for (size_t at = 0; (at = text.find(quote, at)) != std::string::npos; at += 2) text.insert(at, 1, quote);
+  return quote + text + quote;
+}
+
+std::string join(const Json& record, const std::string& separator, std::string (*part)(const std::string&, const Json&)) {
+  std::string out;
+  for (const auto& [key, value] : record.items()) out += (out.empty() ? "" : separator) + part(key, value);
+  return out;
+}
+
+std::string sql_type(const Json& value) {
+  if (value.is_number_float()) return "REAL";
+  return value.is_number() || value.is_boolean() ? "INTEGER" : "TEXT";
+}
+
+std::string size_text(uint64_t bytes) {
+  const auto b = static_cast<double>(bytes);
+  return b >= 1 << 30 ? fmt::format("{:.2f} GiB", b / (1 << 30)) : fmt::format("{:.2f} MiB", b / (1 << 20));
+}
+
+std::string params_text(int64_t n) {
+  const auto p = static_cast<double>(n);
+  return p >= 1e9 ? fmt::format("{:.2f} B", p * 1e-9) : fmt::format("{:.2f} M", p * 1e-6);
+}
+
+std::string states_text(const BenchResult& r) {
+  int near = 0, far = 0;
+  for (const BenchSample& s : r.samples) {
+    near += s.state == CoreState::kNear;
+    far += s.state == CoreState::kFar;
+  }
+  const int mixed = static_cast<int>(r.samples.size()) - near - far;
+  std::string text;
+  for (const auto& [count, name] : {std::pair(near, "near"), std::pair(far, "far"), std::pair(mixed, "?")}) {
+    if (count > 0) text += fmt::format("{}{}{}", text.empty() ? "" : " ", name, count > 1 ? fmt::format(" {}", count) : "");
+  }
+  return text;
+}
+
+std::string markdown_row(const BenchResult& r) {
+  const Summary rate = summarize(r.tokens_per_second());
+  const double limit = quantile(map_samples(r, &BenchSample::limit_fraction), 0.5);
+  return fmt::format("| {:<30} | {:>10} | {:>10} | {:<7} | {:>7} | {:>15} | {:>16} | {:>5} | {:<14} |\n", r.model.type,
+                     size_text(r.model.size_bytes), params_text(r.model.parameters), "CPU", r.test.threads,
+                     r.test.test_name(), fmt::format("{:.2f} ± {:.2f}", rate.mean, rate.stddev),
+                     limit > 0 ? fmt::format("{:.0f} %", 100 * limit) : "-", states_text(r));
+}
+
+constexpr const char* kMarkdownHead =
+    "| model                          |       size |     params | backend | threads |            test |              t/s "
+    "| limit | cores          |\n"
+    "| ------------------------------ | ---------: | ---------: | ------- | ------: | --------------: | ---------------: "
+    "| ----: | -------------- |\n";
+
+}  // namespace
+
+Json bench_record(const BenchResult& r) {
+  const std::vector<double> rates = r.tokens_per_second();
+  std::vector<uint64_t> ns;
+  std::vector<double> seconds_ns;
+  for (const BenchSample& s : r.samples) {
+    ns.push_back(static_cast<uint64_t>(s.seconds * 1e9));
+    seconds_ns.push_back(s.seconds * 1e9);
+  }
+  const Summary time = summarize(seconds_ns), rate = summarize(rates);
+  return {
+      {"build_commit", "tessera"},
+      {"build_number", kBuildNumber},
+      {"cpu_info", cpu_model_name()},
+      {"gpu_info", ""},
+      {"backends", "CPU"},
+      {"model_filename", r.model.path},
+      {"model_type", r.model.type},
+      {"model_size", r.model.size_bytes},
+      {"model_n_params", r.model.parameters},
+      {"n_batch", r.test.batch},
+      {"n_ubatch", r.test.batch},
+      {"n_threads", r.test.threads},
+      {"cpu_mask", "0x0"},
+      {"cpu_strict", false},
+      {"poll", 50},
+      {"type_k", to_string(r.test.k_type)},
+      {"type_v", to_string(r.test.v_type)},
+      {"n_gpu_layers", 0},
+      {"split_mode", "none"},
+      {"main_gpu", 0},
+      {"no_kv_offload", false},
+      {"flash_attn", true},
+      {"devices", "CPU"},
+      {"tensor_split", "0.00"},
+      {"use_mmap", true},
+      {"embeddings", false},
+      {"n_prompt", r.test.prompt},
+      {"n_gen", r.test.generate},
+      {"n_depth", r.test.depth},
+      {"test_time", r.time},
+      {"avg_ns", static_cast<uint64_t>(time.mean)},
+      {"stddev_ns", static_cast<uint64_t>(time.stddev)},
+      {"avg_ts", rate.mean},
+      {"stddev_ts", rate.stddev},
+      {"samples_ns", ns},
+      {"samples_ts", rates},
+      // Ours.
+      {"engine", "tessera"},
+      {"test", r.test.test_name()},
+      {"n_streams", r.test.streams},
+      {"median_ts", rate.median},
+      {"p10_ts", quantile(rates, 0.1)},
+      {"p90_ts", quantile(rates, 0.9)},
+      {"samples_core_state", state_names(r)},
+      {"samples_core_ns", map_samples(r, &BenchSample::core_ns)},
+      {"samples_other_cpus", map_samples(r, &BenchSample::other_cpu)},
+      {"samples_limit_fraction", map_samples(r, &BenchSample::limit_fraction)},
+      {"load_seconds", r.model.load_seconds},
+      {"packed_bytes", r.model.packed_bytes},
+      {"peak_resident_bytes", r.peak_resident_bytes},
+      {"cpu_features", cpu_feature_names(cpu_features())},
+  };
+}
+
+std::string BenchPrinter::begin() const {
+  if (format_ == BenchFormat::kJson) return "[\n";
+  return format_ == BenchFormat::kMarkdown ? kMarkdownHead : "";
+}
+
+std::string BenchPrinter::result(const BenchResult& result) {
+  const bool first = std::exchange(first_, false);
+  const Json record = bench_record(result);
+  switch (format_) {
+    case BenchFormat::kNone: return "";
+    case BenchFormat::kMarkdown: return markdown_row(result);
+    case BenchFormat::kJson: return (first ? "" : ",\n") + record.dump(2);
+    case BenchFormat::kJsonLines: return record.dump() + "\n";
+    case BenchFormat::kCsv: {
+      const auto name = [](const std::string& key, const Json&) { return key; };
+      const auto value = [](const std::string&, const Json& v) { return quoted(cell(v), '"'); };
+      return (first ? join(record, ",", name) + "\n" : "") + join(record, ",", value) + "\n";
+    }
+    case BenchFormat::kSql: {
+      const auto column = [](const std::string& key, const Json& v) { return "  " + key + " " + sql_type(v); };
+      const auto name = [](const std::string& key, const Json&) { return key; };
+      const auto value = [](const std::string&, const Json& v) { return quoted(cell(v), '\''); };
+      std::string out;
+      if (first) out = "CREATE TABLE IF NOT EXISTS test (\n" + join(record, ",\n", column) + "\n);\n\n";
+      return out + "INSERT INTO test (" + join(record, ", ", name) + ") VALUES (" + join(record, ", ", value) + ");\n";
+    }
+  }
+  return "";
+}
+
+std::string BenchPrinter::end() const { return format_ == BenchFormat::kJson ? "\n]\n" : ""; }
+
+}  // namespace tessera
