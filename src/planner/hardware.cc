@@ -149,6 +149,9 @@ Result<HardwareSpec> parse_hardware(std::string_view text, std::string_view wher
   if (const Json* sources = f.array("sources")) {
     for (const Json& s : *sources) spec.sources.push_back(s.is_string() ? s.get<std::string>() : s.dump());
   }
+  if (const Json* layouts = f.array("layouts")) {
+    for (const Json& l : *layouts) spec.layouts.push_back(l.is_string() ? l.get<std::string>() : l.dump());
+  }
   if (const Json* peaks = f.object("peak_flops")) {
     JsonFields p(*peaks, where + ".peak_flops");
     for (const auto& [type, value] : peaks->items()) p.number(type.c_str(), &spec.peak_flops[type], 1, kBig);
@@ -187,6 +190,7 @@ std::string hardware_to_json(const HardwareSpec& spec) {
                               {"cost_per_chip_hour", spec.cost_per_chip_hour},
                               {"loaded_program_bytes", spec.loaded_program_bytes},
                               {"network", network_to_json(spec.network)}};
+  if (!spec.layouts.empty()) json["layouts"] = spec.layouts;
   json["constants"] = {{"compute_fraction", c.compute_fraction},     {"bandwidth_fraction", c.bandwidth_fraction},
                        {"network_fraction", c.network_fraction},     {"gather_fraction", c.gather_fraction},
                        {"layer_seconds", c.layer_seconds},           {"hop_seconds", c.hop_seconds},

@@ -75,6 +75,7 @@ struct HardwareSpec {
   int64_t cores = 0;
   double cost_per_chip_hour = 0;  // in dollars; 0 = unknown
   double loaded_program_bytes = 0;  // resident bytes before any model
+  std::vector<std::string> layouts;  // feed-forward layouts that its software has ("ws2d"); empty = all
   NetworkSpec network;
   Constants constants;
   CalibrationRecord calibration;
