@@ -232,8 +232,17 @@ Result<ModelShape> shape_from_config_json(std::string_view text, std::string_vie
   m.parallel_block = family == "gpt_neox" || family == "falcon" || family == "phi" || family == "gptj" || family == "cohere";
   m.tied_embeddings = family == "gpt2" || family.starts_with("gemma") || family == "bloom";
   f.flag("tie_word_embeddings", &m.tied_embeddings);
+  std::string stored = "float16";
+  f.text("torch_dtype", &stored);
+  f.text("dtype", &stored);
   TESSERA_RETURN_IF_ERROR(f.status());
   TESSERA_RETURN_IF_ERROR(check_shape(m).with_context(where));
+  m.stored_type = stored == "float32" ? "f32" : stored == "bfloat16" ? "bf16" : "f16";
+  const double bytes = m.stored_type == "f32" ? 4 : 2;
+  const double table = static_cast<double>(m.vocab) * static_cast<double>(m.model_dim);
+  m.stored_stack_bytes = stack_params(m) * bytes;
+  m.stored_embedding_bytes = table * bytes;
+  m.stored_output_bytes = m.tied_embeddings ? 0 : table * bytes;
   return m;
 }
 
