@@ -45,7 +45,7 @@ Result<BenchSeries> read_record(const json& record, size_t index) {
   TESSERA_ASSIGN_OR_RETURN(const int64_t prompt, whole(record, index, "n_prompt", true));
   TESSERA_ASSIGN_OR_RETURN(const int64_t generate, whole(record, index, "n_gen", true));
   TESSERA_ASSIGN_OR_RETURN(const int64_t depth, whole(record, index, "n_depth", false));
-  TESSERA_ASSIGN_OR_RETURN(const int64_t streams, whole(record, index, "n_streams", false));
+  TESSERA_ASSIGN_OR_RETURN(const int64_t streams, whole(record, index, "n_seqs", false));
   series.test = test_name(prompt, generate, depth, streams);
   series.cache_types = text_or(record, "type_k", "f16") + "/" + text_or(record, "type_v", "f16");
   const auto samples = record.find("samples_ts");

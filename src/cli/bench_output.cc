@@ -134,7 +134,7 @@ Json bench_record(const BenchResult& r) {
       // Ours.
       {"engine", "tessera"},
       {"test", r.test.test_name()},
-      {"n_streams", r.test.streams},
+      {"n_seqs", r.test.streams},
       {"median_ts", rate.median},
       {"p10_ts", quantile(rates, 0.1)},
       {"p90_ts", quantile(rates, 0.9)},

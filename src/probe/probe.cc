@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <ctime>
 #include <utility>
 
@@ -84,6 +83,13 @@ Result<ProbeReport> probe_machine(const ProbeOptions& options, const std::functi
   report.latencies = measure_latencies(report.machine);
   note("barrier");
   report.barriers = measure_barriers(counts, options.repetitions);
+  if (options.kernels) {
+    note("kernels");
+    for (const DType dtype : probed_weight_types()) {
+      TESSERA_ASSIGN_OR_RETURN(KernelRateResult rate, measure_kernel_rate(dtype, {.threads = counts.back()}));
+      report.kernels.push_back(std::move(rate));
+    }
+  }
   report.state_after = sample_core_state(report.machine.cpus);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return report;
@@ -104,16 +110,6 @@ MachineLimits limits_of(const ProbeReport& report, int threads) {
   limits.bf16_gops = best_peak(report, PeakType::kBF16, threads);
   limits.i8_gops = best_peak(report, PeakType::kI8, threads);
   return limits;
-}
-
-std::string default_hardware_path() {
-  if (const char* config = std::getenv("XDG_CONFIG_HOME"); config != nullptr && *config != '\0') {
-    return std::string(config) + "/tessera/hardware.json";
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-    return std::string(home) + "/.config/tessera/hardware.json";
-  }
-  return {};
 }
 
 }  // namespace tessera

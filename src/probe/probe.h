@@ -6,6 +6,7 @@
 //   read bandwidth of each cache level                          how much tiling buys
 //   core-to-core latency and its state (near, far)              explains two-thread bandwidth on virtual machines
 //   one empty parallel section of the thread pool               fixed time per operation
+//   the matrix kernels of this build, per weight type           what the program makes of the limits
 #ifndef TESSERA_PROBE_PROBE_H_
 #define TESSERA_PROBE_PROBE_H_
 
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "probe/kernel_rates.h"
 #include "probe/measure.h"
 
 namespace tessera {
@@ -25,6 +27,7 @@ struct ProbeOptions {
   int threads = 0;            // most threads; 0: default_thread_count()
   int repetitions = 7;
   uint64_t buffer_bytes = 0;  // memory bandwidth; 0: max(512 MiB, 4 x last-level cache), at most a quarter of free memory
+  bool kernels = true;
 };
 
 struct LatencyResult {
@@ -42,6 +45,7 @@ struct ProbeReport {
   std::vector<PeakResult> peaks;
   std::vector<LatencyResult> latencies;
   std::vector<BarrierResult> barriers;
+  std::vector<KernelRateResult> kernels;  // all threads
 };
 
 // note: called with the name of each stage as it begins.
@@ -65,9 +69,6 @@ std::string probe_table(const ProbeReport& report);
 // that nobody needs back) and names the key that is missing or wrong.
 nlohmann::json probe_to_json(const ProbeReport& report);
 Result<ProbeReport> probe_from_json(const nlohmann::json& json);
-
-// $XDG_CONFIG_HOME/tessera/hardware.json or ~/.config/tessera/hardware.json; empty when neither variable is set.
-std::string default_hardware_path();
 
 }  // namespace tessera
 

@@ -13,6 +13,7 @@ ProbeOptions small_probe() {
   ProbeOptions options;
   options.repetitions = 2;
   options.buffer_bytes = 16u << 20;
+  options.kernels = false;
   return options;
 }
 
@@ -54,6 +55,15 @@ TEST(Probe, LoopsCountTheirOperations) {
     if ((loop.features & cpu_features()) != loop.features) continue;
     EXPECT_GT(loop.run(1), 0) << loop.instruction;
     EXPECT_DOUBLE_EQ(loop.run(20), 2 * loop.run(10)) << loop.instruction;
+  }
+}
+
+TEST(KernelRates, MeasureEveryProbedType) {
+  for (const DType dtype : probed_weight_types()) {
+    const auto rate = measure_kernel_rate(dtype, {.weight_bytes = 1, .repetitions = 1, .threads = 1});
+    ASSERT_TRUE(rate.ok()) << to_string(dtype) << ": " << rate.status().message();
+    EXPECT_GT(rate->decode_gb_per_s.at(0), 0);
+    EXPECT_GT(rate->prefill_gops.at(0), 0);
   }
 }
 

@@ -153,13 +153,18 @@ std::string probe_table(const ProbeReport& report) {
     out += row("core to core", fmt::format("cpu {} to {}", r.cpu_a, r.cpu_b), 2, "ns", r.samples);
   }
   for (const BarrierResult& r : report.barriers) out += row("barrier", "thread pool", r.threads, "ns", r.samples);
+  for (const KernelRateResult& r : report.kernels) {
+    out += row(fmt::format("{} matrix", to_string(r.dtype)), "1 row, weights", r.threads, "GB/s", r.decode_gb_per_s);
+    out += row(fmt::format("{} matrix", to_string(r.dtype)), fmt::format("512 rows, half at {:.0f}", r.half_rate_rows),
+               r.threads, "GOP/s", r.prefill_gops);
+  }
   return out;
 }
 
 json probe_to_json(const ProbeReport& report) {
   const MachineInfo& m = report.machine;
   json caches = json::array(), memory = json::array(), peaks = json::array(), latencies = json::array(),
-       barriers = json::array();
+       barriers = json::array(), kernels = json::array();
   for (const BandwidthResult& r : report.memory) memory.push_back(memory_json(r));
   const auto with = [](json base, json extra) {
     base.update(extra);
@@ -179,6 +184,13 @@ json probe_to_json(const ProbeReport& report) {
     const Summary s = summarize(r.samples);
     latencies.push_back({{"cpus", {r.cpu_a, r.cpu_b}}, {"median", s.median}, {"min", s.min}, {"max", s.max}});
   }
+  for (const KernelRateResult& r : report.kernels) {
+    kernels.push_back({{"type", to_string(r.dtype)},
+                       {"threads", r.threads},
+                       {"decode_gb_per_s", numbers(r.decode_gb_per_s)},
+                       {"prefill_gops", numbers(r.prefill_gops)},
+                       {"half_rate_rows", r.half_rate_rows}});
+  }
   for (const BarrierResult& r : report.barriers) {
     barriers.push_back(with(numbers(r.samples), {{"threads", r.threads}}));
   }
@@ -195,7 +207,8 @@ json probe_to_json(const ProbeReport& report) {
           {"cache_read_gb_per_s", caches},
           {"multiply_add_gops", peaks},
           {"core_to_core_ns", latencies},
-          {"barrier_ns", barriers}};
+          {"barrier_ns", barriers},
+          {"kernels", kernels}};
 }
 
 Result<ProbeReport> probe_from_json(const json& j) {

@@ -1,0 +1,104 @@
+#include "cli/probe.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "probe/statistics.h"
+
+namespace tessera {
+namespace {
+
+using nlohmann::json;
+
+double median(std::span<const double> samples) { return quantile(samples, 0.5); }
+
+int most_threads(const ProbeReport& report) {
+  int threads = 1;
+  for (const BandwidthResult& r : report.memory) threads = std::max(threads, r.threads);
+  return threads;
+}
+
+Status write_text(const std::string& path, const std::string& text) {
+  const std::filesystem::path target(path);
+  std::error_code error;
+  if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
+  const std::string temporary = path + ".new";
+  {
+    std::ofstream file(temporary, std::ios::binary);
+    file << text;
+    if (!file.flush()) return io_error("{}: cannot write", temporary);
+  }
+  std::filesystem::rename(temporary, target, error);
+  return error ? io_error("{}: {}", path, error.message()) : Status();
+}
+
+}  // namespace
+
+HardwareSpec hardware_from_probe(const ProbeReport& report, HardwareSpec base) {
+  const int threads = most_threads(report);
+  const MachineLimits limits = limits_of(report, threads);
+  base.name = "this";
+  base.description = fmt::format("{}, {} threads, probed {}", report.machine.cpu_model, threads, report.time);
+  base.sources = {"tessera probe"};
+  base.peak_flops["f32"] = limits.f32_gops * 1e9;
+  // Without a unit of its own a type is computed in the next wider one.
+  base.peak_flops["bf16"] = std::max(limits.bf16_gops, limits.f32_gops) * 1e9;
+  base.peak_flops["int8"] = std::max(limits.i8_gops, limits.bf16_gops) * 1e9;
+  base.memory_bandwidth = limits.read_gb_per_s * 1e9;
+  if (report.machine.memory_bytes > 0) base.memory_bytes = static_cast<double>(report.machine.memory_bytes);
+  base.cores = static_cast<int64_t>(std::max<size_t>(report.machine.cpus.size(), threads));
+  base.compute_in_int8 = true;
+  for (const KernelRateResult& r : report.kernels) {
+    base.kernels[std::string(to_string(r.dtype))] = {median(r.prefill_gops) * 1e9, median(r.decode_gb_per_s) * 1e9,
+                                                     r.half_rate_rows};
+  }
+  // A layer is about nine parallel sections.
+  constexpr double kSectionsPerLayer = 9;
+  for (const BarrierResult& b : report.barriers) {
+    if (b.threads == threads) base.constants.layer_seconds = kSectionsPerLayer * median(b.samples) * 1e-9;
+  }
+  base.calibration.note = "limits and kernel rates measured; `tessera bench` measures whole models";
+  return base;
+}
+
+Status save_probe(const ProbeReport& report, const std::string& path) {
+  json document = json::parse(hardware_to_json(hardware_from_probe(report, this_machine())), nullptr, false);
+  if (!document.is_object()) return Status(StatusCode::kInternal, "the hardware description is no JSON object");
+  document["probe"] = probe_to_json(report);
+  return write_text(path, document.dump(2) + "\n");
+}
+
+Result<ProbeReport> load_probe(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return not_found("{}: no such file; `tessera probe` writes it", path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  const json document = json::parse(text.str(), nullptr, false);
+  if (!document.is_object()) return invalid_argument("{}: expected a JSON object", path);
+  const auto probe = document.find("probe");
+  if (probe == document.end()) return not_found("{}: holds no probe; `tessera probe` writes one", path);
+  auto report = probe_from_json(*probe);
+  if (!report.ok()) return report.status().with_context(path);
+  return report;
+}
+
+Status run_probe(const ProbeVerbOptions& options) {
+  const std::string path = options.output.empty() ? probed_hardware_path() : options.output;
+  auto report = probe_machine(options.probe, [](std::string_view stage) { fmt::print(stderr, "probe: {}\n", stage); });
+  if (!report.ok()) return report.status();
+  if (options.json) {
+    fmt::print("{}\n", probe_to_json(*report).dump(2));
+  } else {
+    fmt::print("{}", probe_table(*report));
+  }
+  if (path.empty()) return invalid_argument("-o: expected a path, neither XDG_CONFIG_HOME nor HOME is set");
+  TESSERA_RETURN_IF_ERROR(save_probe(*report, path));
+  fmt::print(stderr, "\nwritten to {}\n", path);
+  return {};
+}
+
+}  // namespace tessera

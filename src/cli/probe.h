@@ -1,0 +1,32 @@
+// `tessera probe`: measures the machine and leaves what the planner and `bench` read.
+#ifndef TESSERA_CLI_PROBE_H_
+#define TESSERA_CLI_PROBE_H_
+
+#include <string>
+
+#include "base/status.h"
+#include "planner/hardware.h"
+#include "probe/probe.h"
+
+namespace tessera {
+
+// Limits and kernel rates of the report in the planner's terms. What a probe cannot know (network, cost) stays as in
+// `base`.
+HardwareSpec hardware_from_probe(const ProbeReport& report, HardwareSpec base);
+
+// Writes the planner's description with the report itself under "probe"; creates the folder.
+Status save_probe(const ProbeReport& report, const std::string& path);
+
+// The report inside a file that save_probe wrote. kNotFound when there is no such file or it holds no probe.
+Result<ProbeReport> load_probe(const std::string& path);
+
+struct ProbeVerbOptions {
+  ProbeOptions probe;
+  std::string output;  // empty: probed_hardware_path()
+  bool json = false;   // print the report as JSON instead of the table
+};
+Status run_probe(const ProbeVerbOptions& options);
+
+}  // namespace tessera
+
+#endif  // TESSERA_CLI_PROBE_H_
