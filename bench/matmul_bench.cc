@@ -1,0 +1,219 @@
+// matmul_bench: linear() on the shapes of a model, as a fraction of what the machine can do in the same run.
+//
+//   matmul_bench [-t THREADS] [-r REPEATS] [-n TOKENS,...] [-d TYPES,...] [-s ROWSxCOLS,...]
+//
+// Few tokens are judged by bytes of packed weights per second against the read bandwidth, many tokens by operations per
+// second against the peak of the weight type's instruction. Weights of one type and shape are copied until they exceed
+// the last-level cache, and one repeat walks over all copies. The core-to-core ping-pong time before and after tells
+// which placement two virtual processors were in (far placements read memory faster).
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/aligned.h"
+#include "kernels/kernels.h"
+#include "kernels/packed_codec.h"
+#include "machine_limits.h"
+#include "ops/linear.h"
+
+namespace tessera::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+struct Spread {
+  double median, low, high;
+};
+Spread spread(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return {v[v.size() / 2], v.front(), v.back()};
+}
+
+double ping_pong_ns() {
+  constexpr int kRounds = 20000;
+  alignas(64) std::atomic<int> ball{0};
+  std::thread other([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      while (ball.load(std::memory_order_acquire) != 2 * i + 1) {
+      }
+      ball.store(2 * i + 2, std::memory_order_release);
+    }
+  });
+  const auto start = Clock::now();
+  for (int i = 0; i < kRounds; ++i) {
+    ball.store(2 * i + 1, std::memory_order_release);
+    while (ball.load(std::memory_order_acquire) != 2 * i + 2) {
+    }
+  }
+  const double seconds = since(start);
+  other.join();
+  return seconds / kRounds / 2 * 1e9;
+}
+
+std::atomic<long> sink;
+
+double read_bandwidth(ThreadPool& pool, const AlignedBytes& data) {
+  const auto start = Clock::now();
+  const int64_t chunk = 1 << 20;
+  pool.parallel_for(static_cast<int64_t>(data.size()), chunk, [&](int64_t begin, int64_t end, int) {
+    sink += read_bytes(data.data() + begin, static_cast<size_t>(end - begin));
+  });
+  return static_cast<double>(data.size()) / since(start) / 1e9;
+}
+
+double peak(ThreadPool& pool, float (*loop)(long), double operations) {
+  constexpr long kIterations = 1500000;
+  const auto start = Clock::now();
+  pool.run([&](int) { sink += static_cast<long>(loop(kIterations)); });
+  return operations * kIterations * pool.threads() / since(start) / 1e9;
+}
+
+struct Limits {
+  double read_gbs, int8_gops, bf16_gops, f32_gops;
+};
+
+Limits measure_limits(ThreadPool& pool, const AlignedBytes& data) {
+  std::vector<double> read, i8, b16, f32;
+  for (int i = 0; i < 5; ++i) {
+    read.push_back(read_bandwidth(pool, data));
+    i8.push_back(peak(pool, int8_loop, 2.0 * 64 * 16));
+    b16.push_back(peak(pool, bf16_loop, 2.0 * 32 * 16));
+    f32.push_back(peak(pool, f32_loop, 2.0 * 16 * 16));
+  }
+  return {spread(read).median, spread(i8).median, spread(b16).median, spread(f32).median};
+}
+
+struct Shape {
+  int64_t rows, cols;
+};
+
+struct Options {
+  int threads = 0;
+  int repeats = 7;
+  std::vector<int64_t> tokens = {1, 512};
+  std::vector<DType> types = {DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kBF16};
+  std::vector<Shape> shapes = {{2048, 2048}, {5632, 2048}, {2048, 5632}, {32000, 2048}};
+};
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts;
+  size_t begin = 0;
+  for (size_t end; (end = text.find(',', begin)) != std::string::npos; begin = end + 1) {
+    parts.push_back(text.substr(begin, end - begin));
+  }
+  parts.push_back(text.substr(begin));
+  return parts;
+}
+
+Options parse(int argc, char** argv) {
+  Options o;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string flag = argv[i], value = argv[i + 1];
+    if (flag == "-t") o.threads = std::atoi(value.c_str());
+    if (flag == "-r") o.repeats = std::max(1, std::atoi(value.c_str()));
+    if (flag == "-n") {
+      o.tokens.clear();
+      for (const auto& part : split(value)) o.tokens.push_back(std::atoll(part.c_str()));
+    }
+    if (flag == "-d") {
+      o.types.clear();
+      for (const auto& part : split(value)) {
+        if (const auto type = dtype_from_name(part)) o.types.push_back(*type);
+      }
+    }
+    if (flag == "-s") {
+      o.shapes.clear();
+      for (const auto& part : split(value)) {
+        o.shapes.push_back({std::atoll(part.c_str()), std::atoll(part.c_str() + part.find('x') + 1)});
+      }
+    }
+  }
+  return o;
+}
+
+Linear random_weights(DType dtype, Shape shape, ThreadPool& pool) {
+  const uint64_t bytes = *row_bytes(dtype, static_cast<uint64_t>(shape.cols));
+  // Bytes that are a small positive number as f16, bf16 and f32, whatever field they fall into.
+  std::vector<std::byte> stored(bytes * static_cast<uint64_t>(shape.rows));
+  std::mt19937 random(1);
+  for (auto& b : stored) b = static_cast<std::byte>(0x20 | (random() & 0x1f));
+  auto linear = Linear::pack({dtype, shape.rows, shape.cols,
+                              [&](int64_t begin, int64_t, FunctionRef<void(const std::byte*)> use) {
+                                use(stored.data() + static_cast<uint64_t>(begin) * bytes);
+                              }},
+                             pool);
+  return *std::move(linear);
+}
+
+double peak_of(const Limits& limits, DType dtype) {
+  if (dtype == DType::kF32 || dtype == DType::kF16) return limits.f32_gops;
+  return dtype == DType::kBF16 ? limits.bf16_gops : limits.int8_gops;
+}
+
+void bench_one(ThreadPool& pool, const Options& options, const Limits& limits, DType dtype, Shape shape) {
+  constexpr uint64_t kBeyondCache = 160u << 20;
+  std::vector<Linear> weights;
+  uint64_t bytes = 0;
+  do {
+    weights.push_back(random_weights(dtype, shape, pool));
+    bytes += weights.back().packed_bytes();
+  } while (bytes < kBeyondCache && weights.size() < 40);
+  Arena arena;
+  OpContext ctx{pool, arena};
+  for (int64_t tokens : options.tokens) {
+    std::vector<float> x(static_cast<size_t>(tokens * shape.cols)), y(static_cast<size_t>(tokens * shape.rows));
+    std::mt19937 random(2);
+    std::normal_distribution<float> normal;
+    for (float& v : x) v = normal(random);
+    // Many tokens: a few matrices are enough, they are not what bounds the speed.
+    const size_t used = tokens < 32 ? weights.size() : std::min<size_t>(weights.size(), 2);
+    std::vector<double> seconds;
+    for (int r = 0; r < options.repeats + 1; ++r) {
+      const auto start = Clock::now();
+      for (size_t i = 0; i < used; ++i) {
+        arena.reset();
+        LinearInput input(ctx, {x.data(), tokens, shape.cols});
+        linear(ctx, weights[i], input, {y.data(), tokens, shape.rows});
+      }
+      if (r > 0) seconds.push_back(since(start) / static_cast<double>(used));
+    }
+    const Spread s = spread(seconds);
+    const double gbs = static_cast<double>(weights[0].packed_bytes()) / s.median / 1e9;
+    const double gops = 2.0 * static_cast<double>(tokens * shape.rows * shape.cols) / s.median / 1e9;
+    std::printf("%-7s %6ldx%-5ld %5ld %9.1f us (%.1f-%.1f) %6.1f GB/s %5.1f%% %7.0f GOP/s %5.1f%%\n",
+                std::string(to_string(dtype)).c_str(), static_cast<long>(shape.rows), static_cast<long>(shape.cols),
+                static_cast<long>(tokens), s.median * 1e6, s.low * 1e6, s.high * 1e6, gbs, 100 * gbs / limits.read_gbs, gops,
+                100 * gops / peak_of(limits, dtype));
+  }
+}
+
+int run(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  ThreadPool pool(options.threads);
+  AlignedBytes data(512u << 20);
+  std::memset(data.data(), 1, data.size());
+  const double ping_before = ping_pong_ns();
+  const Limits limits = measure_limits(pool, data);
+  std::printf("threads %d  ping-pong %.0f ns  read %.1f GB/s  int8 %.0f  bf16 %.0f  f32 %.0f GOP/s\n", pool.threads(),
+              ping_before, limits.read_gbs, limits.int8_gops, limits.bf16_gops, limits.f32_gops);
+  for (DType dtype : options.types) {
+    for (const Shape& shape : options.shapes) bench_one(pool, options, limits, dtype, shape);
+  }
+  std::vector<double> read;
+  for (int i = 0; i < 5; ++i) read.push_back(read_bandwidth(pool, data));
+  std::printf("after: ping-pong %.0f ns  read %.1f GB/s\n", ping_pong_ns(), spread(read).median);
+  return 0;
+}
+
+}  // namespace
+}  // namespace tessera::bench
+
+int main(int argc, char** argv) { return tessera::bench::run(argc, argv); }
