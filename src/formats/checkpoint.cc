@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "formats/gguf.h"
+#include "formats/hf_checkpoint.h"
 
 namespace tessera {
 namespace {
@@ -40,6 +41,7 @@ Result<Checkpoint> open_checkpoint(const std::string& path, const OpenOptions& o
   const auto status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found) return not_found("{}: no such file or folder", path);
   if (!fs::is_directory(status)) return open_gguf(path, options);
+  if (fs::exists(fs::path(path) / "config.json", error)) return open_huggingface(path, options);
   TESSERA_ASSIGN_OR_RETURN(const std::string file, gguf_in_folder(path));
   return open_gguf(file, options);
 }

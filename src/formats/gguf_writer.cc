@@ -134,7 +134,7 @@ Result<std::vector<WeightInfo>> describe(std::span<const GgufTensorOutput> tenso
   std::unordered_set<std::string_view> names;
   for (const GgufTensorOutput& tensor : tensors) {
     if (tensor.name.empty() || tensor.name.size() > kGgufMaxNameBytes) {
-      return invalid_argument("{}: a tensor's name has 1 to {} bytes", quoted(tensor.name), kGgufMaxNameBytes);
+      return invalid_argument("{}: a tensor's name has 1 to {} bytes", in_quotes(tensor.name), kGgufMaxNameBytes);
     }
     if (!names.insert(tensor.name).second) return invalid_argument("{}: tensor given twice", tensor.name);
     if (dtype_info(tensor.dtype).ggml_id < 0) {

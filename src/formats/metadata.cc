@@ -30,7 +30,7 @@ std::string_view type_name() {
 template <class T>
 std::string scalar_text(const T& value) {
   if constexpr (std::is_same_v<T, std::string>)
-    return quoted(value, 200);
+    return in_quotes(value, 200);
   else if constexpr (std::is_same_v<T, bool>)
     return value ? "true" : "false";
   else

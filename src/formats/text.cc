@@ -21,6 +21,6 @@ std::string quotable(std::string_view text, size_t max_bytes) {
   return out;
 }
 
-std::string quoted(std::string_view text, size_t max_bytes) { return "\"" + quotable(text, max_bytes) + "\""; }
+std::string in_quotes(std::string_view text, size_t max_bytes) { return "\"" + quotable(text, max_bytes) + "\""; }
 
 }  // namespace tessera

@@ -12,7 +12,7 @@ namespace tessera {
 // Printable, at most max_bytes of the original (then "..."). UTF-8 passes unchanged.
 std::string quotable(std::string_view text, size_t max_bytes = 100);
 // The same between double quotes.
-std::string quoted(std::string_view text, size_t max_bytes = 100);
+std::string in_quotes(std::string_view text, size_t max_bytes = 100);
 
 }  // namespace tessera
 
