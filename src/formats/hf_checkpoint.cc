@@ -7,6 +7,7 @@
 
 #include "formats/hf_config.h"
 #include "formats/hf_family.h"
+#include "formats/hf_tokenizer.h"
 #include "formats/hf_weights.h"
 #include "formats/text.h"
 
@@ -127,6 +128,7 @@ Result<Checkpoint> open_huggingface(const std::string& folder, const OpenOptions
   if (!model.settings.tied_embeddings && weights->find("output.weight") == nullptr) {
     return not_found("{}: lm_head.weight: missing, and tie_word_embeddings is false", folder);
   }
+  TESSERA_RETURN_IF_ERROR(load_hf_tokenizer(folder, JsonFields(*config, config_path), &model.metadata));
   return Checkpoint{folder, "huggingface", std::move(model.metadata), std::move(weights)};
 }
 
