@@ -260,7 +260,10 @@ class Attend {
       set_borders(tile, part.plan, page, s);
       const int64_t tokens = std::min(kPageTokens, keys.end - page * kPageTokens);
       for (int64_t h = heads.begin; h < heads.end; ++h) {
-        run_page(part, page, h, tokens, tile.tokens * group_, (h - heads.begin) * tile.tokens * group_, s);
+        const std::byte* next = h + 1 < heads.end  ? key_block(part, page, h + 1)
+                                : page + 1 < last ? key_block(part, page + 1, heads.begin)
+                                                  : nullptr;
+        run_page(part, page, h, tokens, tile.tokens * group_, (h - heads.begin) * tile.tokens * group_, next, s);
       }
     }
     kernels_.fold_sums(s.lane_sums, rows, s.segment.sum);
@@ -278,20 +281,27 @@ class Attend {
     }
   }
 
+  const std::byte* key_block(const AttentionPart& part, int64_t page, int64_t kv_head) const {
+    return part.source.layout->keys(part.source.memory.page(part.source.pages[static_cast<size_t>(page)]), kv_head);
+  }
+
   void run_page(const AttentionPart& part, int64_t page, int64_t kv_head, int64_t tokens, int64_t rows, int64_t first_row,
-                Scratch& s) const {
+                const std::byte* next_keys, Scratch& s) const {
     const KvLayout& layout = *part.source.layout;
-    const std::byte* bytes = part.source.memory.page(part.source.pages[static_cast<size_t>(page)]);
+    const std::byte* keys = key_block(part, page, kv_head);
+    const std::byte* values = keys + layout.k_block_bytes;
     const Partial p = s.segment.rows_from(first_row, lanes_);
-    kernels_.scores[layout.k_type]({.keys = layout.keys(bytes, kv_head), .queries = s.queries + first_row * row_bytes_,
+    kernels_.scores[layout.k_type]({.keys = keys, .queries = s.queries + first_row * row_bytes_,
                                     .query_stride = row_bytes_, .rows = rows, .head_dim = layout.head_dim,
-                                    .tokens = tokens, .scores = s.scores});
+                                    .tokens = tokens, .scores = s.scores, .next = values,
+                                    .next_bytes = static_cast<int64_t>(layout.v_block_bytes)});
     kernels_.softmax({.scores = s.scores, .rows = rows, .begin = s.begin, .end = s.end,
                       .softcap = part.program.softcap * kLog2E, .max = p.max, .sum = s.lane_sums + first_row * kSumLanes,
                       .correction = s.correction});
-    kernels_.weigh[layout.v_type]({.values = layout.values(bytes, kv_head), .weights = s.scores,
-                                   .correction = s.correction, .rows = rows, .head_dim = layout.head_dim,
-                                   .tokens = tokens, .out = p.out, .out_stride = lanes_});
+    kernels_.weigh[layout.v_type]({.values = values, .weights = s.scores, .correction = s.correction, .rows = rows,
+                                   .head_dim = layout.head_dim, .tokens = tokens, .out = p.out, .out_stride = lanes_,
+                                   .next = next_keys,
+                                   .next_bytes = next_keys ? static_cast<int64_t>(layout.k_block_bytes) : 0});
   }
 
   void finish(const Tile& tile, HeadRange heads, const Partial& total) const {

@@ -20,7 +20,7 @@
 
 namespace tessera {
 
-inline constexpr int64_t kSegmentPages = 4;
+inline constexpr int64_t kSegmentPages = 8;
 
 // Keys and values: token t stands in pages[t / kPageTokens].
 struct KeySource {

@@ -10,7 +10,7 @@
 // So scores and weighted sum are the same small matrix product: a few rows times a panel that is streamed once, all query
 // heads of the kv head in registers.
 //     f32, f16: g = 1;  bf16: g = 2 (what vdpbf16ps eats);  q8_0: g = 4 (vpdpbusd), keys stored + 128 as unsigned bytes,
-// values signed, then 64 f32 scales, one per token. A page may hold garbage where no token was written.
+// values signed, behind 64 f32 scales, one per token. A page may hold garbage where no token was written.
 //
 // Numbers: lane and row results depend on that lane and row alone, summed over depth in order, so the tile that a query
 // stands in changes nothing. Exponents are base 2: scores arrive multiplied by log2(e).
@@ -42,6 +42,8 @@ struct ScoreArgs {
   int64_t head_dim;
   int64_t tokens;         // of the page that any row sees
   float* scores;          // [rows, kKvPageTokens]; columns of whole unused panels are left alone
+  const void* next;       // block that is read after this one, fetched meanwhile; next_bytes 0: none
+  int64_t next_bytes;
 };
 
 // Scores to weights, in place: p = 2^(score - max), 0 outside [begin, end), with running maximum and sum per row.
@@ -66,6 +68,8 @@ struct WeighArgs {
   int64_t tokens;
   float* out;             // [rows, out_stride], head_dim rounded up to 16 columns used
   int64_t out_stride;
+  const void* next;       // as in ScoreArgs
+  int64_t next_bytes;
 };
 
 // Adds a later part to an earlier one, per row: both become relative to the larger maximum.

@@ -30,9 +30,12 @@ struct ProductDpBf16 {
 
   template <int R, int NV>
   TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
-                               __m512 (&acc)[R][NV]) {
+                               __m512 (&acc)[R][NV], Ahead& ahead) {
     const int64_t pairs = depth / 2;
-    for (int64_t d = 0; d < pairs; ++d) step<R, NV>(a + d * 4, a_stride, b + d * b_stride, 0xffffffff, acc);
+    for (int64_t d = 0; d < pairs; ++d) {
+      ahead.step<NV>();
+      step<R, NV>(a + d * 4, a_stride, b + d * b_stride, 0xffffffff, acc);
+    }
     // The partner of an odd last element may be garbage.
     if (depth % 2 != 0) step<R, NV>(a + pairs * 4, a_stride, b + pairs * b_stride, 0x55555555, acc);
   }

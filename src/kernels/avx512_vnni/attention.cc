@@ -62,16 +62,17 @@ struct ProductVnni {
 
   template <int R, int NV>
   TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
-                               __m512 (&acc)[R][NV]) {
+                               __m512 (&acc)[R][NV], Ahead& ahead) {
     // Both planes of eight rows do not fit in the registers: four rows at a time.
     constexpr int kRows = R > 4 ? 4 : R;
-    multiply_rows<R, NV, 0, kRows>(a, a_stride, b, b_stride, depth, acc);
-    if constexpr (R > kRows) multiply_rows<R, NV, kRows, R>(a, a_stride, b, b_stride, depth, acc);
+    multiply_rows<R, NV, 0, kRows>(a, a_stride, b, b_stride, depth, acc, ahead);
+    Ahead none{b, 0, nullptr};
+    if constexpr (R > kRows) multiply_rows<R, NV, kRows, R>(a, a_stride, b, b_stride, depth, acc, none);
   }
 
   template <int R, int NV, int kFirst, int kLast>
   TESSERA_INLINE void multiply_rows(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
-                                    __m512 (&acc)[R][NV]) {
+                                    __m512 (&acc)[R][NV], Ahead& ahead) {
     constexpr int kRows = kLast - kFirst;
     const int64_t padded = pad_to(depth, 16);
     RowTail tail[kRows];
@@ -86,6 +87,7 @@ struct ProductVnni {
       }
     }
     for (int64_t d = 0; d < depth; d += 4, b += b_stride) {
+      ahead.step<NV>();
       __m512i x[NV];
 #pragma GCC unroll 2
       for (int v = 0; v < NV; ++v) x[v] = _mm512_loadu_si512(b + v * 64);
