@@ -126,6 +126,10 @@ void draw_series(const ChartSeries& s, const Axis& x, const Axis& y, std::string
   for (const ChartPoint& p : s.points) {
     if (!drawable(p)) continue;
     if (s.style != SeriesStyle::kLine) {
+      if (s.small) {
+        *svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2\" fill=\"var(--c{})\" opacity=\".7\"/>", x.at(p.x), y.at(p.y), s.color);
+        continue;
+      }
       const std::string fill = s.hollow ? "var(--card)" : fmt::format("var(--c{})", s.color);
       *svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\" stroke=\"var(--c{})\" stroke-width=\"1.8\"><title>{}</title></circle>",
                           x.at(p.x), y.at(p.y), fill, s.color, escape_html(p.label));

@@ -21,6 +21,7 @@ struct ChartSeries {
   std::string name;
   int color = 0;  // 0 ... 7: --c0 ... --c7
   SeriesStyle style = SeriesStyle::kLine;
+  bool small = false;   // many points in the background
   bool hollow = false;  // open circles and a dashed line: what was measured or is only a reference
   std::vector<ChartPoint> points;
 };

@@ -36,6 +36,11 @@ Rates matmul_rates(const HardwareSpec& hardware, const std::string& type, double
 
 bool is_gathered(FfnLayout layout) { return layout != FfnLayout::kWs1d && layout != FfnLayout::kWs2d; }
 
+// N of the weight-gathered layouts.
+int64_t gathered_chips(const Partition& p) {
+  return p.ffn == FfnLayout::kWgXyz ? p.mesh.size() : p.ffn == FfnLayout::kWgXy ? p.mesh.x * p.mesh.y : p.mesh.x;
+}
+
 // Everything of a pass that does not depend on rates.
 struct Work {
   double heads = 0;
@@ -57,12 +62,13 @@ double attended_tokens(const ModelShape& m, const Pass& pass, bool causal_skip) 
 // Share of the KV cache of `sequences` sequences that one chip reads, in units of one sequence.
 double kv_sequences_per_chip(const ModelShape& m, const Partition& p, const Pass& pass) {
   const double b = static_cast<double>(pass.sequences);
-  if (p.attention == AttentionLayout::kBatch || is_gathered(p.ffn)) {
-    const int64_t split = batch_split(p.mesh, pass.sequences);
-    return std::ceil(b / static_cast<double>(split));
+  if (is_gathered(p.ffn) || p.attention == AttentionLayout::kHeads) {
+    // Heads over the axes that batch does not use.
+    const int64_t by_batch = is_gathered(p.ffn) ? gathered_chips(p) : 1;
+    const double rest = static_cast<double>(p.mesh.size() / by_batch), kv_heads = static_cast<double>(m.kv_heads);
+    return std::ceil(b / static_cast<double>(by_batch)) * std::ceil(kv_heads / rest) / kv_heads;
   }
-  const double kv_heads = static_cast<double>(m.kv_heads);
-  return b * std::ceil(kv_heads / static_cast<double>(p.mesh.size())) / kv_heads;
+  return std::ceil(b / static_cast<double>(batch_split(p.mesh, pass.sequences)));
 }
 
 Work count_work(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass, const NumberTypes& types,
@@ -142,10 +148,13 @@ PassCost pipelined(const ModelShape& m, const HardwareSpec& hw, const Partition&
                         static_cast<double>(p.mesh.size()) / std::max(link, 1.0) / hw.constants.network_fraction;
     const double handover = send + hw.constants.hop_seconds + hw.network.node_hop_seconds;
     const double step = cost.total + handover;
-    const double steps = static_cast<double>(micro) + stages - 1;
+    const double rounds = pass.tokens == 1 ? std::max(stages, static_cast<double>(micro)) : static_cast<double>(micro);
     cost.wire += handover;
-    cost.bubble = (stages - 1) * step;
-    cost.total = pass.tokens == 1 ? std::max(stages, static_cast<double>(micro)) * step : steps * step;
+    for (double PassCost::*term : {&PassCost::compute, &PassCost::weights, &PassCost::attention, &PassCost::kv, &PassCost::wire, &PassCost::gather,
+                                   &PassCost::hops, &PassCost::fixed, &PassCost::unembed})
+      cost.*term *= rounds;
+    cost.bubble = pass.tokens == 1 ? 0 : (stages - 1) * step;
+    cost.total = rounds * step + cost.bubble;
     if (best.total == 0 || cost.total < best.total) best = cost;
   }
   return best;
@@ -193,9 +202,12 @@ Status check_partition(const ModelShape& m, const Partition& p, const Pass& pass
   if (n == 1) return Status();
   if (p.attention == AttentionLayout::kBatch && !is_gathered(p.ffn) && (pass.sequences < 4 || batch_split(p.mesh, pass.sequences) == 1))
     return invalid_argument("attention over batch: {} sequences are too few for {}", pass.sequences, to_string(p.mesh));
-  const int64_t needed = p.ffn == FfnLayout::kWgXyz ? n : p.ffn == FfnLayout::kWgXy ? p.mesh.x * p.mesh.y : p.mesh.x;
-  if (is_gathered(p.ffn) && pass.sequences < needed)
-    return invalid_argument("{} on {}: needs {} sequences, found {}", to_string(p.ffn), to_string(p.mesh), needed, pass.sequences);
+  if (is_gathered(p.ffn) && pass.sequences < gathered_chips(p))
+    return invalid_argument("{} on {}: needs {} sequences, found {}", to_string(p.ffn), to_string(p.mesh), gathered_chips(p), pass.sequences);
+  const bool same_as_xyz = p.ffn != FfnLayout::kWgXyz && gathered_chips(p) == n;
+  if (is_gathered(p.ffn) && (gathered_chips(p) == 1 || same_as_xyz))
+    return invalid_argument("{} on {} is another layout", to_string(p.ffn), to_string(p.mesh));
+  if (p.ffn == FfnLayout::kWgXy && p.mesh.y == 1) return invalid_argument("WG XY on {} is WG X", to_string(p.mesh));
   if (p.ffn == FfnLayout::kWs2d && p.mesh.x == 1) return invalid_argument("WS 2D needs X > 1, found {}", to_string(p.mesh));
   if (is_gathered(p.ffn) && p.expert_parallel) return invalid_argument("experts are split only with stationary weights");
   return Status();

@@ -51,7 +51,7 @@ std::string figure1(const Gallery& g, bool decode) {
   chart.log_x = chart.log_y = true;
   for (const char* type : {"bf16", "int8"}) {
     const int color = type[0] == 'b' ? 0 : 1;
-    ChartSeries ours{fmt::format("{} predicted", type), color, SeriesStyle::kLineAndPoints}, theirs{fmt::format("{} measured", type), color, SeriesStyle::kPoints, true};
+    ChartSeries ours{fmt::format("{} predicted", type), color, SeriesStyle::kLineAndPoints}, theirs{fmt::format("{} measured", type), color, SeriesStyle::kPoints, false, true};
     for (const MeasuredPoint& p : all) {
       if (p.types.weight_type != type) continue;
       const double chips = static_cast<double>(p.partition.chips()), unit = decode ? 1e3 : 1;
@@ -91,7 +91,7 @@ std::string figure1_sizes(const Gallery& g) {
     const PlanResult result = search(r);
     std::vector<std::pair<double, double>> xy;
     for (const Candidate& c : result.candidates) xy.emplace_back(1e3 * c.decode.total, 1e3 * c.decode.chip_seconds_per_token);
-    ChartSeries front{name, color, SeriesStyle::kLineAndPoints}, theirs{"", color, SeriesStyle::kPoints, true};
+    ChartSeries front{name, color, SeriesStyle::kLineAndPoints}, theirs{"", color, SeriesStyle::kPoints, false, true};
     for (const size_t i : pareto_front(xy)) {
       const Candidate& c = result.candidates[i];
       front.points.push_back({xy[i].first, xy[i].second, fmt::format("C{} B{} {}", c.chips(), c.batch, c.weight_type)});
@@ -119,7 +119,7 @@ std::string figure3(const Gallery& g) {
   chart.y_label = "GB per chip";
   chart.log_x = chart.log_y = true;
   for (size_t i = 0; i < 4; ++i) {
-    ChartSeries ours{std::string(to_string(kFigure3[i])), static_cast<int>(i), SeriesStyle::kLine}, theirs{"", static_cast<int>(i), SeriesStyle::kPoints, true};
+    ChartSeries ours{std::string(to_string(kFigure3[i])), static_cast<int>(i), SeriesStyle::kLine}, theirs{"", static_cast<int>(i), SeriesStyle::kPoints, false, true};
     for (double tokens = 2048; tokens < 1.1e6; tokens *= std::sqrt(2.0))
       ours.points.push_back({tokens, 2e-9 * paper_ffn_elements(kFigure3[i], {4, 4, 4}, 16384, 65536, tokens), ""});
     for (const auto& row : g.paper["figure3_gb"])
@@ -140,7 +140,7 @@ std::string compare_chart(const Gallery& g, XyChart chart, std::string_view figu
     if (std::find(keys.begin(), keys.end(), key_of(p)) == keys.end()) keys.push_back(key_of(p));
   }
   for (size_t k = 0; k < keys.size(); ++k) {
-    ChartSeries ours{keys[k] + " predicted", static_cast<int>(k), SeriesStyle::kLineAndPoints}, theirs{"measured", static_cast<int>(k), SeriesStyle::kPoints, true};
+    ChartSeries ours{keys[k] + " predicted", static_cast<int>(k), SeriesStyle::kLineAndPoints}, theirs{"measured", static_cast<int>(k), SeriesStyle::kPoints, false, true};
     for (MeasuredPoint p : all) {
       if (key_of(p) != keys[k]) continue;
       theirs.points.push_back({x_of(p), y_of(p), format_seconds(p.seconds)});

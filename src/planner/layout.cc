@@ -33,7 +33,7 @@ std::string_view to_string(AttentionLayout layout) { return layout == AttentionL
 std::string to_string(const Mesh& mesh) { return fmt::format("{}x{}x{}", mesh.x, mesh.y, mesh.z); }
 
 std::string to_string(const Partition& p) {
-  if (p.chips() == 1) return "one chip";
+  if (p.chips() == 1) return "alone";
   std::string text = fmt::format("{}, {}, attention over {}", to_string(p.mesh), to_string(p.ffn), to_string(p.attention));
   if (p.expert_parallel) text += ", experts split";
   if (p.pipeline_stages > 1) text += fmt::format(", {} pipeline stages", p.pipeline_stages);
@@ -75,7 +75,8 @@ std::vector<Mesh> candidate_meshes(const HardwareSpec& hardware, int64_t chips) 
     }
   }
   for (int64_t x = 1; x <= chips; ++x) {
-    if (chips % x == 0) meshes.push_back({x, chips / x, 1});
+    // x = chips > 1 would be 1 x chips with the names of the axes changed.
+    if (chips % x == 0 && (x < chips || chips == 1)) meshes.push_back({x, chips / x, 1});
   }
   if (hardware.network.kind != NetworkKind::kTorus) return meshes;
   // An unpublished slice: the most even X x YZ.

@@ -13,7 +13,7 @@ const std::vector<std::pair<int, std::string>> kTimeLegend = {{0, "arithmetic"},
                                                               {3, "wire"},       {5, "hops, fixed, output"}};
 
 std::string layout_name(const Partition& p) {
-  if (p.mesh.size() == 1) return p.pipeline_stages > 1 ? fmt::format("{} stages", p.pipeline_stages) : "one chip";
+  if (p.mesh.size() == 1) return p.pipeline_stages > 1 ? fmt::format("{} stages", p.pipeline_stages) : "alone";
   return fmt::format("{}, {}", to_string(p.ffn), p.attention == AttentionLayout::kBatch ? "batch" : "heads");
 }
 
@@ -38,15 +38,20 @@ BarRow time_row(const std::string& label, const PassCost& c, double unit) {
 
 std::string layout_chart(const char* phase, const std::vector<LayoutChoice>& choices) {
   BarChart chart;
-  double longest = 0;
-  for (const LayoutChoice& c : choices) longest = std::max(longest, c.cost.total);
+  constexpr double kShown = 5;  // times the fastest: longer bars would hide the others
+  std::vector<LayoutChoice> shown;
+  for (const LayoutChoice& c : choices) {
+    if (c.cost.total <= kShown * choices.front().cost.total) shown.push_back(c);
+  }
+  const double longest = shown.empty() ? 0 : shown.back().cost.total;
   const bool milliseconds = longest < 1;
   chart.title = fmt::format("{}: time by layout", phase);
   chart.note = "Each part as if alone; arithmetic, weights and gathered weights overlap.";
+  if (shown.size() < choices.size()) chart.note += fmt::format(" {} layouts take more than {} times the fastest.", choices.size() - shown.size(), kShown);
   chart.axis_label = milliseconds ? "milliseconds" : "seconds";
   chart.legend = kTimeLegend;
   chart.marker_name = "predicted time with overlap";
-  for (const LayoutChoice& c : choices) chart.rows.push_back(time_row(layout_name(c.partition), c.cost, milliseconds ? 1e-3 : 1));
+  for (const LayoutChoice& c : shown) chart.rows.push_back(time_row(layout_name(c.partition), c.cost, milliseconds ? 1e-3 : 1));
   return render(chart);
 }
 
@@ -63,7 +68,7 @@ std::string pareto_chart(const PlanReport& report) {
   const auto point = [&](const Candidate& c) {
     return ChartPoint{c.request_seconds, priced ? c.dollars_per_million : c.chip_seconds_per_token, describe(c)};
   };
-  ChartSeries all{"candidates", 7, SeriesStyle::kPoints}, front{"Pareto front", 0, SeriesStyle::kLineAndPoints}, best{"recommended", 3, SeriesStyle::kPoints};
+  ChartSeries all{"candidates", 7, SeriesStyle::kPoints, true}, front{"Pareto front", 0, SeriesStyle::kLineAndPoints}, best{"recommended", 3, SeriesStyle::kPoints};
   const size_t step = std::max<size_t>(1, result.candidates.size() / 600);
   for (size_t i = 0; i < result.candidates.size(); i += step) all.points.push_back(point(result.candidates[i]));
   for (const size_t i : result.pareto) front.points.push_back(point(result.candidates[i]));
@@ -116,7 +121,8 @@ std::string context_chart(const PlanReport& report) {
     Partition p = best.decode_partition;
     p.attention = attention;
     ChartSeries s{fmt::format("attention over {}", to_string(attention)), attention == AttentionLayout::kHeads ? 1 : 2, SeriesStyle::kLineAndPoints};
-    for (int64_t b = 1; b <= 1024; b *= 2) {
+    const int64_t first = attention == AttentionLayout::kBatch ? p.mesh.size() : 1;
+    for (int64_t b = first; b <= 1024; b *= 2) {
       const double tokens = max_context(r.model, r.hardware, p, types, b);
       if (tokens > 0) s.points.push_back({static_cast<double>(b), tokens, fmt::format("batch {}: {:.0f} tokens", b, tokens)});
     }

@@ -107,7 +107,7 @@ TEST(Plan, CheckPrintsResidualsPerPhase) {
 TEST(Charts, TextIsEscapedAndEmptyChartsAreDrawn) {
   XyChart chart;
   chart.title = "<b>&\"";
-  chart.series = {{"a", 0, SeriesStyle::kLine, false, {{1, 0, ""}, {2, -1, ""}}}};
+  chart.series = {{"a", 0, SeriesStyle::kLine, false, false, {{1, 0, ""}, {2, -1, ""}}}};
   chart.log_y = true;
   const std::string svg = render(chart);
   EXPECT_EQ(svg.find("<b>&\""), std::string::npos);

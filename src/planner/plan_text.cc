@@ -28,7 +28,7 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string layout_text(const Candidate& c) {
-  if (c.chips() == 1) return "one chip";
+  if (c.chips() == 1) return "alone";
   std::string text = to_string(c.decode_partition.mesh);
   if (c.decode_partition.mesh.size() > 1) text += fmt::format(" {} / {}", to_string(c.prefill_partition.ffn), to_string(c.decode_partition.ffn));
   if (c.decode_partition.mesh.size() > 1 && c.decode_partition.attention == AttentionLayout::kBatch) text += "+B";

@@ -147,7 +147,7 @@ void choose(const PlanRequest& r, PlanResult* result) {
 
 std::string machines(const HardwareSpec& hardware, int64_t chips) {
   const char* unit = hardware.compute_in_int8 ? "machine" : "chip";
-  return fmt::format("{} {}{}", chips, unit, chips == 1 ? "" : "s");
+  return fmt::format("{} {} {}{}", chips, hardware.name, unit, chips == 1 ? "" : "s");
 }
 
 std::string short_layout(const Candidate& c) {
@@ -184,8 +184,8 @@ std::string main_difference(const Candidate& best, const Candidate& other) {
 std::string recommend(const PlanRequest& r, const PlanResult& result) {
   if (!result.best) return fmt::format("Nothing qualifies: {}.", result.nearest_refusal);
   const Candidate& b = result.candidates[*result.best];
-  std::string text = fmt::format("Use {} of {}{} with {} weights and batch {}: first token after {}, then {} per token",
-                                 machines(r.hardware, b.chips()), r.hardware.name, short_layout(b), b.weight_type, b.batch,
+  std::string text = fmt::format("Use {}{} with {} weights and batch {}: first token after {}, then {} per token",
+                                 machines(r.hardware, b.chips()), short_layout(b), b.weight_type, b.batch,
                                  format_seconds(b.prefill.total), format_seconds(b.decode.total));
   if (b.dollars_per_million > 0) text += fmt::format(", ${:.2f} per million generated tokens", b.dollars_per_million);
   text += ".";
@@ -209,6 +209,7 @@ std::vector<LayoutChoice> layout_choices(const ModelShape& model, const Hardware
       p.ffn = ffn;
       p.attention = attention;
       const bool gathered = ffn != FfnLayout::kWs1d && ffn != FfnLayout::kWs2d;
+      if (ffn == FfnLayout::kWs1d && p.mesh.x > 1 && hardware.network.kind == NetworkKind::kSwitch) continue;  // the same as 1 x YZ
       if (gathered && attention == AttentionLayout::kHeads) continue;  // its activations are split over batch already
       if (!check_partition(model, p, pass).ok()) continue;
       choices.push_back({p, predict_pass(model, hardware, p, pass, types)});
