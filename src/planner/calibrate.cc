@@ -24,6 +24,13 @@ std::span<const FittedConstant> fitted_constants(FittedSet set) {
       {&Constants::layer_seconds, 0, 1e-3, 1e-5},     {&Constants::step_seconds, 0, 1e-2, 1e-5},
       {&Constants::overlap, 1, 8, 2},
   };
+  static constexpr FittedConstant kProbed[] = {
+      {&Constants::kernel_compute_fraction, 0.2, 1.2, 0.9}, {&Constants::kernel_bandwidth_fraction, 0.2, 1.2, 0.9},
+      {&Constants::attention_fraction, 0.01, 1, 0.2},       {&Constants::kv_bandwidth_fraction, 0.02, 1, 0.5},
+      {&Constants::layer_seconds, 0, 1e-3, 1e-5},           {&Constants::step_seconds, 0, 1e-2, 1e-5},
+      {&Constants::overlap, 1, 8, 2},
+  };
+  if (set == FittedSet::kProbed) return kProbed;
   if (set == FittedSet::kAccelerators) return kAccelerators;
   return kOneMachine;
 }

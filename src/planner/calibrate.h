@@ -24,6 +24,7 @@ std::vector<double> least_squares(const LeastSquaresProblem& problem, int max_st
 enum class FittedSet {
   kAccelerators,  // e_c, e_w, e_n, e_g, t_0, t_h, p (attention and KV tied to e_c, e_w)
   kOneMachine,    // e_c, e_w, attention, KV, t_0, t_s, p: no network
+  kProbed,        // the same, with e_c and e_w of the measured kernel rates
 };
 
 struct Residual {

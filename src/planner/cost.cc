@@ -25,8 +25,8 @@ struct Rates {
 Rates matmul_rates(const HardwareSpec& hardware, const std::string& type, double rows) {
   Rates rates;
   if (const auto it = hardware.kernels.find(type); it != hardware.kernels.end()) {
-    rates.flops = it->second.matmul_flops * rows / (rows + it->second.batch_half_rows);
-    rates.weight_bandwidth = it->second.weight_bandwidth;
+    rates.flops = it->second.matmul_flops * hardware.constants.kernel_compute_fraction * rows / (rows + it->second.batch_half_rows);
+    rates.weight_bandwidth = it->second.weight_bandwidth * hardware.constants.kernel_bandwidth_fraction;
     return rates;
   }
   rates.flops = peak_for_weights(hardware, type) * hardware.constants.compute_fraction;

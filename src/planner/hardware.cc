@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include "base/cpu_features.h"
@@ -52,6 +53,8 @@ void read_constants(const Json& json, const std::string& where, Constants* c, Js
   f.number("overlap", &c->overlap, 0, 64);
   f.number("attention_fraction", &c->attention_fraction, kLeast, 1);
   f.number("kv_bandwidth_fraction", &c->kv_bandwidth_fraction, kLeast, 1);
+  f.number("kernel_compute_fraction", &c->kernel_compute_fraction, kLeast, 2);
+  f.number("kernel_bandwidth_fraction", &c->kernel_bandwidth_fraction, kLeast, 2);
   parent->take(f.status());
 }
 
@@ -195,7 +198,8 @@ std::string hardware_to_json(const HardwareSpec& spec) {
                        {"network_fraction", c.network_fraction},     {"gather_fraction", c.gather_fraction},
                        {"layer_seconds", c.layer_seconds},           {"hop_seconds", c.hop_seconds},
                        {"step_seconds", c.step_seconds},             {"overlap", c.overlap},
-                       {"attention_fraction", c.attention_fraction}, {"kv_bandwidth_fraction", c.kv_bandwidth_fraction}};
+                       {"attention_fraction", c.attention_fraction}, {"kv_bandwidth_fraction", c.kv_bandwidth_fraction},
+                       {"kernel_compute_fraction", c.kernel_compute_fraction}, {"kernel_bandwidth_fraction", c.kernel_bandwidth_fraction}};
   const CalibrationRecord& r = spec.calibration;
   json["calibration"] = {{"points", r.points},
                          {"rms", r.rms},
@@ -216,7 +220,19 @@ Result<HardwareSpec> load_hardware(const std::string& path) {
 }
 
 Status save_hardware(const HardwareSpec& hardware, const std::string& path) {
-  return write_text_file(path, hardware_to_json(hardware));
+  TESSERA_ASSIGN_OR_RETURN(Json json, parse_json(hardware_to_json(hardware), path));
+  if (const Result<std::string> text = read_text_file(path); text.ok()) {
+    const Result<Json> before = parse_json(*text, path);
+    if (before.ok() && before->is_object()) {
+      for (const auto& [key, value] : before->items()) {
+        if (!json.contains(key) && key != "kernels" && key != "layouts") json[key] = value;
+      }
+    }
+  }
+  std::error_code error;
+  const std::filesystem::path target(path);
+  if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
+  return write_text_file(path, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 std::vector<std::string> shipped_hardware() {

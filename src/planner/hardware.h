@@ -51,6 +51,9 @@ struct Constants {
   double overlap = 0;             // p: (sum a_i^p)^(1/p) joins what runs at the same time; 1 none, 0 = perfect (max)
   double attention_fraction = 1;  // of peak, for scores and weighted sum
   double kv_bandwidth_fraction = 1;
+  // What a whole model reaches of the measured KernelRate, which ran alone.
+  double kernel_compute_fraction = 1;
+  double kernel_bandwidth_fraction = 1;
 };
 
 // How well the constants predict points they were not fitted to.
@@ -88,7 +91,8 @@ double peak_for_weights(const HardwareSpec& hardware, std::string_view weight_ty
 Result<HardwareSpec> parse_hardware(std::string_view json, std::string_view where);
 Result<HardwareSpec> load_hardware(const std::string& path);
 std::string hardware_to_json(const HardwareSpec& hardware);
-Status save_hardware(const HardwareSpec& hardware, const std::string& path);  // atomically: writes a neighbour, renames
+// Atomically: writes a neighbour, renames. Members of an existing file that are not ours (the probe's report) are kept.
+Status save_hardware(const HardwareSpec& hardware, const std::string& path);
 
 std::vector<std::string> shipped_hardware();
 // A shipped name ("tpu-v4"), a path of a JSON file, or "this" (probed_hardware_path()).

@@ -16,7 +16,7 @@ main{max-width:1320px;margin:0 auto;padding:28px 22px 60px}h1{font-size:25px;mar
 .sub{color:var(--soft);margin:0 0 16px}.lead{background:var(--card);border:1px solid var(--line);border-left:4px solid var(--accent);border-radius:8px;padding:14px 18px;font-size:16px;margin:0 0 18px}
 .tiles{display:flex;flex-wrap:wrap;gap:12px;margin:0 0 18px}.tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 16px;min-width:150px;flex:1}
 .tile b{display:block;font-size:21px;font-weight:600}.tile span{color:var(--soft);font-size:13px;display:block}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr));gap:16px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr));gap:16px;align-items:start}
 figure{background:var(--card);border:1px solid var(--line);border-radius:8px;margin:0;padding:14px 16px 8px}figcaption{margin:0 0 6px}figcaption span{display:block;color:var(--soft);font-size:13px}
 svg{width:100%;height:auto;display:block}svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:var(--ink)}
 svg .tick,svg .label{fill:var(--soft)}svg .key,svg .mark,svg .row{fill:var(--ink)}svg .mark{font-size:11px}

@@ -49,6 +49,22 @@ std::vector<Candidate> fastest_by_chips(const PlanRequest& request) {
   return best;
 }
 
+// Every layout on every mesh of as many chips, fastest first.
+std::vector<LayoutChoice> layouts_of(const PlanRequest& r, const Candidate& best, const NumberTypes& types, const Pass& pass) {
+  std::vector<LayoutChoice> all;
+  Partition resting = best.decode_partition;
+  std::vector<Mesh> meshes = candidate_meshes(r.hardware, resting.mesh.size());
+  if (std::find(meshes.begin(), meshes.end(), resting.mesh) == meshes.end()) meshes = {resting.mesh};
+  for (const Mesh& mesh : meshes) {
+    resting.mesh = mesh;
+    const auto choices = layout_choices(r.model, r.hardware, resting, pass, types, true);
+    all.insert(all.end(), choices.begin(), choices.end());
+  }
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.cost.total < b.cost.total; });
+  if (all.size() > 12) all.resize(12);
+  return all;
+}
+
 Result<std::vector<RequestSpec>> workload(const PlanOptions& o) {
   if (!o.trace.empty()) {
     TESSERA_ASSIGN_OR_RETURN(const std::string text, read_text_file(o.trace, size_t{1} << 30));
@@ -110,9 +126,8 @@ Status calibrate_to(const PlanOptions& o, const HardwareSpec& hardware, std::ost
   TESSERA_ASSIGN_OR_RETURN(const std::vector<BenchRecord> records, parse_bench_results(text, o.calibrate));
   std::vector<MeasuredPoint> points;
   for (const BenchRecord& r : records) points.push_back(r.point);
-  HardwareSpec base = hardware;
-  base.kernels.clear();
-  TESSERA_ASSIGN_OR_RETURN(HardwareSpec fitted, calibrate(base, points, FittedSet::kOneMachine));
+  const FittedSet set = hardware.kernels.empty() ? FittedSet::kOneMachine : FittedSet::kProbed;
+  TESSERA_ASSIGN_OR_RETURN(HardwareSpec fitted, calibrate(hardware, points, set));
   fitted.calibration.note = fmt::format("fitted to {}", o.calibrate);
   const bool is_file = o.hardware.ends_with(".json");
   const std::string path = is_file ? o.hardware : probed_hardware_path();
@@ -181,9 +196,8 @@ Result<PlanReport> make_plan(const PlanOptions& o) {
   const Candidate& best = report.result.candidates[*report.result.best];
   NumberTypes types = r.types;
   types.weight_type = r.model.stored_stack_bytes > 0 && best.weight_type == r.model.stored_type ? "" : best.weight_type;
-  report.prefill_layouts = layout_choices(r.model, r.hardware, best.prefill_partition, {best.batch, r.prompt_tokens, 0}, types, true);
-  report.decode_layouts = layout_choices(r.model, r.hardware, best.decode_partition,
-                                         {best.batch, 1, r.prompt_tokens + r.generated_tokens / 2}, types, true);
+  report.prefill_layouts = layouts_of(r, best, types, {best.batch, r.prompt_tokens, 0});
+  report.decode_layouts = layouts_of(r, best, types, {best.batch, 1, r.prompt_tokens + r.generated_tokens / 2});
   if (o.requests_per_second > 0 || !o.trace.empty()) {
     TESSERA_ASSIGN_OR_RETURN(report.simulation, simulate_service(o, r, best));
   }

@@ -51,7 +51,10 @@ std::string layout_chart(const char* phase, const std::vector<LayoutChoice>& cho
   chart.axis_label = milliseconds ? "milliseconds" : "seconds";
   chart.legend = kTimeLegend;
   chart.marker_name = "predicted time with overlap";
-  for (const LayoutChoice& c : shown) chart.rows.push_back(time_row(layout_name(c.partition), c.cost, milliseconds ? 1e-3 : 1));
+  for (const LayoutChoice& c : shown) {
+    const std::string mesh = c.partition.mesh.size() > 1 ? to_string(c.partition.mesh) + " " : "";
+    chart.rows.push_back(time_row(mesh + layout_name(c.partition), c.cost, milliseconds ? 1e-3 : 1));
+  }
   return render(chart);
 }
 
@@ -171,7 +174,7 @@ std::string pareto_table(const PlanReport& report) {
     rows.push_back({fmt::format("{} ({})", c.chips(), to_string(c.decode_partition.mesh)), layout_name(c.prefill_partition), layout_name(c.decode_partition), c.weight_type,
                     fmt::format("{}", c.batch), format_seconds(c.prefill.total), format_seconds(c.decode.total), fmt::format("{:.4g}", static_cast<double>(c.batch) / c.decode.total),
                     fmt::format("{:.0f} %", 100 * c.prefill.mfu), fmt::format("{:.0f} %", 100 * c.decode.mfu), format_bytes(c.memory.total()),
-                    fmt::format("{:.0f}", c.max_context), c.dollars_per_million > 0 ? fmt::format("{:.3g}", c.dollars_per_million) : "-"});
+                    format_count(c.max_context), c.dollars_per_million > 0 ? fmt::format("{:.3g}", c.dollars_per_million) : "-"});
   }
   return "<h2>Pareto front</h2>" + html_table(rows, 4);
 }
@@ -191,7 +194,7 @@ std::string plan_html(const PlanReport& report) {
     body += html_tiles({{format_seconds(best.prefill.total), "first token", fmt::format("{} prompt tokens, +-{:.0f} %", r.prompt_tokens, error)},
                         {format_seconds(best.decode.total), "per output token", fmt::format("{:.4g} tokens/s, +-{:.0f} %", static_cast<double>(best.batch) / best.decode.total, error)},
                         {format_bytes(best.memory.total()), "memory per chip", fmt::format("of {}", format_bytes(r.hardware.memory_bytes))},
-                        {fmt::format("{:.0f}", best.max_context), "tokens of context fit", fmt::format("batch {}", best.batch)},
+                        {format_count(best.max_context), "tokens of context fit", fmt::format("batch {}", best.batch)},
                         {fmt::format("{:.0f} % / {:.0f} %", 100 * best.prefill.mfu, 100 * best.decode.mfu), "MFU prefill / decode", ""}});
     body += "<div class=\"charts\">";
     if (report.result.candidates.size() > 1) body += pareto_chart(report);

@@ -48,7 +48,7 @@ std::vector<std::string> row(const PlanReport& report, const Candidate& c) {
           fmt::format("{:.4g}", rate),
           fmt::format("{:.0f}/{:.0f} %", 100 * c.prefill.mfu, 100 * c.decode.mfu),
           format_bytes(c.memory.total()),
-          c.max_context > 0 ? fmt::format("{:.0f}", c.max_context) : "-",
+          c.max_context > 0 ? format_count(c.max_context) : "-",
           report.request.hardware.cost_per_chip_hour > 0 ? fmt::format("{:.3g}", c.dollars_per_million) : "-"};
 }
 
@@ -153,7 +153,7 @@ std::string plan_text(const PlanReport& report) {
     text += fmt::format("  memory   {:>9} = weights {}  KV {}  scratch {}  transport {}  program {}, of {} usable\n", format_bytes(u.total()),
                         format_bytes(u.weights), format_bytes(u.kv), format_bytes(u.scratch), format_bytes(u.transport), format_bytes(u.program),
                         format_bytes(r.hardware.memory_bytes * r.hardware.usable_memory_fraction));
-    text += fmt::format("  context  {:>9.0f} tokens fit at batch {}{}\n", best.max_context, best.batch,
+    text += fmt::format("  context  {:>9} tokens fit at batch {}{}\n", format_count(best.max_context), best.batch,
                         m.max_context > 0 ? fmt::format(" (the model was made for {})", m.max_context) : "");
     if (report.result.pareto.size() > 1) {
       std::vector<std::vector<std::string>> rows = {{"chips", "prefill / decode", "weights", "batch", "first token", "per token", "tok/s", "MFU", "memory", "max context", "$/M"}};

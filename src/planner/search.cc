@@ -292,4 +292,9 @@ std::string format_bytes(double b) {
   return unit == 0 ? fmt::format("{:.0f} B", b) : fmt::format("{:.3g} {}", b, units[unit]);
 }
 
+std::string format_count(double n) {
+  if (n >= 1e6) return fmt::format("{:.3g} M", n / 1e6);
+  return fmt::format("{:.0f}", n);
+}
+
 }  // namespace tessera

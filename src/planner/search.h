@@ -82,6 +82,7 @@ std::vector<size_t> pareto_front(std::span<const std::pair<double, double>> poin
 
 std::string format_seconds(double seconds);  // "12.3 ms"
 std::string format_bytes(double bytes);      // "4.1 GiB"
+std::string format_count(double count);      // "10.9 M"
 
 }  // namespace tessera
 
