@@ -1,11 +1,12 @@
-// attention_bench: time of the attention core alone, against reading the same cache once with plain loads in the same run
-// and against the peak multiply-add rate. Shapes default to TinyLlama-1.1B.
+// attention_bench: time of the attention core alone, against reading the same cache once with plain loads in the same
+// run and against the peak multiply-add rate. Shapes default to TinyLlama-1.1B.
 //
-//   attention_bench [--layers 22] [--heads 32] [--kv-heads 4] [--head-dim 64] [--depth 4096] [--tokens 1] [--sequences 1]
+//   attention_bench [--layers 22] [--heads 32] [--kv-heads 4] [--head-dim 64] [--depth 4096] [--tokens 1] [--sequences
+//   1]
 //                   [--ctk f16] [--ctv f16] [--threads 0] [--repeat 15]
 //
-// One sample = all layers, `tokens` new tokens of each sequence behind `depth` cached ones. Samples of attention and of plain
-// reading alternate; medians, with minimum and maximum. `spare` is time over reading once.
+// One sample = all layers, `tokens` new tokens of each sequence behind `depth` cached ones. Samples of attention and of
+// plain reading alternate; medians, with minimum and maximum. `spare` is time over reading once.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -30,8 +31,8 @@ namespace {
 
 struct Options {
   std::map<std::string, std::string> values = {
-      {"layers", "22"}, {"heads", "32"}, {"kv-heads", "4"}, {"head-dim", "64"}, {"depth", "4096"}, {"tokens", "1"},
-      {"sequences", "1"}, {"ctk", "f16"}, {"ctv", "f16"}, {"threads", "0"}, {"repeat", "15"}};
+      {"layers", "22"},   {"heads", "32"}, {"kv-heads", "4"}, {"head-dim", "64"}, {"depth", "4096"}, {"tokens", "1"},
+      {"sequences", "1"}, {"ctk", "f16"},  {"ctv", "f16"},    {"threads", "0"},   {"repeat", "15"}};
   int64_t number(const std::string& name) const { return std::strtoll(values.at(name).c_str(), nullptr, 10); }
   DType type(const std::string& name) const { return dtype_from_name(values.at(name)).value_or(DType::kF16); }
 };
@@ -50,7 +51,8 @@ Summary summarize(std::vector<double> samples) {
   return {samples[samples.size() / 2], samples.front(), samples.back()};
 }
 
-// Caches of all layers and sequences, filled with random keys and values; pages of one sequence stand one after the other.
+// Caches of all layers and sequences, filled with random keys and values; pages of one sequence stand one after the
+// other.
 struct Cache {
   Cache(const Options& o, int64_t tokens)
       : layout(make_kv_layout(o.type("ctk"), o.type("ctv"), o.number("kv-heads"), o.number("head-dim"))),
@@ -66,7 +68,8 @@ struct Cache {
       for (int64_t h = 0; h < layout.kv_heads; ++h) {
         for (int64_t t = 0; t < kPageTokens; ++t) {
           k.store_key[layout.k_type](&x[t * layout.head_dim], layout.head_dim, t, layout.keys(page, h));
-          k.store_value[layout.v_type](&x[(t * 7 + h) % 64 * layout.head_dim], layout.head_dim, t, layout.values(page, h));
+          k.store_value[layout.v_type](&x[(t * 7 + h) % 64 * layout.head_dim], layout.head_dim, t,
+                                       layout.values(page, h));
         }
       }
     }
@@ -100,11 +103,14 @@ int run(const Options& o) {
       std::vector<AttentionQueries> queries;
       for (int64_t s = 0; s < sequences; ++s) {
         parts.push_back({{&cache.layout, cache.layer(l), std::span(cache.page_numbers).subspan(s * pages, pages)},
-                         {}, {0.125f, 0.0f}});
+                         {},
+                         {0.125f, 0.0f}});
       }
-      for (int64_t s = 0; s < sequences; ++s) queries.push_back({s * tokens, tokens, depth, std::span(parts).subspan(s, 1)});
+      for (int64_t s = 0; s < sequences; ++s)
+        queries.push_back({s * tokens, tokens, depth, std::span(parts).subspan(s, 1)});
       arena.reset();
-      attend(ctx, kernels().attention, queries, Rows<const float>(q.data(), rows, q_dim), Rows<float>(out.data(), rows, q_dim));
+      attend(ctx, kernels().attention, queries, Rows<const float>(q.data(), rows, q_dim),
+             Rows<float>(out.data(), rows, q_dim));
     }
   };
   const ReadLoop read = best_read_loop(cpu_features());
@@ -136,8 +142,10 @@ int run(const Options& o) {
              o.values.at("ctv"), pool.threads(), to_string(state));
   fmt::print("  attention {:8.3f} ms ({:.3f}-{:.3f})  {:6.1f} GFLOP/s  {:5.1f} GB/s\n", a.median * 1e3, a.low * 1e3,
              a.high * 1e3, flops / a.median / 1e9, bytes / a.median / 1e9);
-  fmt::print("  read once {:8.3f} ms ({:.3f}-{:.3f})  {:.1f} MB, {:.1f} GB/s; attention / read = {:.2f} (minima {:.2f})\n",
-             r.median * 1e3, r.low * 1e3, r.high * 1e3, bytes / 1e6, bytes / r.median / 1e9, a.median / r.median, a.low / r.low);
+  fmt::print(
+      "  read once {:8.3f} ms ({:.3f}-{:.3f})  {:.1f} MB, {:.1f} GB/s; attention / read = {:.2f} (minima {:.2f})\n",
+      r.median * 1e3, r.low * 1e3, r.high * 1e3, bytes / 1e6, bytes / r.median / 1e9, a.median / r.median,
+      a.low / r.low);
   return 0;
 }
 

@@ -12,7 +12,8 @@ long read_bytes(const std::byte* data, size_t bytes) {
   for (size_t i = 0; i + 256 <= bytes; i += 256) {
     for (int j = 0; j < 4; ++j) sums[j] = _mm512_xor_si512(sums[j], _mm512_loadu_si512(data + i + 64 * j));
   }
-  return _mm512_reduce_add_epi64(_mm512_xor_si512(_mm512_xor_si512(sums[0], sums[1]), _mm512_xor_si512(sums[2], sums[3])));
+  return _mm512_reduce_add_epi64(
+      _mm512_xor_si512(_mm512_xor_si512(sums[0], sums[1]), _mm512_xor_si512(sums[2], sums[3])));
 }
 
 float int8_loop(long iterations) {

@@ -1,6 +1,6 @@
 // matmul_bench: linear() on the shapes of a model, as a fraction of what the machine can do in the same run.
 //
-//   matmul_bench [-t THREADS] [-r REPEATS] [-n TOKENS,...] [-d TYPES,...] [-s ROWSxCOLS,...]
+//   matmul_bench [-t THREADS] [-r REPEATS] [-n TOKENS,...] [-d TYPES,...] [-s ROWSxCOLS,...] [-c MIB]
 //
 // Few tokens are judged by bytes of packed weights per second against the read bandwidth, many tokens by operations per
 // second against the peak of the weight type's instruction. Weights of one type and shape are copied until they exceed
@@ -38,6 +38,7 @@ Spread spread(std::vector<double> v) {
 }
 
 double ping_pong_ns() {
+  if (default_thread_count() < 2) return 0;
   constexpr int kRounds = 20000;
   alignas(64) std::atomic<int> ball{0};
   std::thread other([&] {
@@ -69,26 +70,17 @@ double read_bandwidth(ThreadPool& pool, const AlignedBytes& data) {
   return static_cast<double>(data.size()) / since(start) / 1e9;
 }
 
-double peak(ThreadPool& pool, float (*loop)(long), double operations) {
-  constexpr long kIterations = 1500000;
+double peak(ThreadPool& pool, float (*loop)(long), double operations, long iterations) {
   const auto start = Clock::now();
-  pool.run([&](int) { sink += static_cast<long>(loop(kIterations)); });
-  return operations * kIterations * pool.threads() / since(start) / 1e9;
+  pool.run([&](int) { sink += static_cast<long>(loop(iterations)); });
+  return operations * static_cast<double>(iterations) * pool.threads() / since(start) / 1e9;
 }
 
-struct Limits {
-  double read_gbs, int8_gops, bf16_gops, f32_gops;
-};
-
-Limits measure_limits(ThreadPool& pool, const AlignedBytes& data) {
-  std::vector<double> read, i8, b16, f32;
-  for (int i = 0; i < 5; ++i) {
-    read.push_back(read_bandwidth(pool, data));
-    i8.push_back(peak(pool, int8_loop, 2.0 * 64 * 16));
-    b16.push_back(peak(pool, bf16_loop, 2.0 * 32 * 16));
-    f32.push_back(peak(pool, f32_loop, 2.0 * 16 * 16));
-  }
-  return {spread(read).median, spread(i8).median, spread(b16).median, spread(f32).median};
+// The peak of the instruction that a weight type is multiplied with.
+double peak_of(ThreadPool& pool, DType dtype, long iterations) {
+  if (dtype == DType::kF32 || dtype == DType::kF16) return peak(pool, f32_loop, 2.0 * 16 * 16, iterations);
+  if (dtype == DType::kBF16) return peak(pool, bf16_loop, 2.0 * 32 * 16, iterations);
+  return peak(pool, int8_loop, 2.0 * 64 * 16, iterations);
 }
 
 struct Shape {
@@ -98,6 +90,7 @@ struct Shape {
 struct Options {
   int threads = 0;
   int repeats = 7;
+  uint64_t beyond_cache_bytes = 160u << 20;  // -c 0: one copy, which may stay in the cache
   std::vector<int64_t> tokens = {1, 512};
   std::vector<DType> types = {DType::kQ4_0, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K, DType::kBF16};
   std::vector<Shape> shapes = {{2048, 2048}, {5632, 2048}, {2048, 5632}, {32000, 2048}};
@@ -118,6 +111,7 @@ Options parse(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string flag = argv[i], value = argv[i + 1];
     if (flag == "-t") o.threads = std::atoi(value.c_str());
+    if (flag == "-c") o.beyond_cache_bytes = std::strtoull(value.c_str(), nullptr, 10) << 20;
     if (flag == "-r") o.repeats = std::max(1, std::atoi(value.c_str()));
     if (flag == "-n") {
       o.tokens.clear();
@@ -139,12 +133,19 @@ Options parse(int argc, char** argv) {
   return o;
 }
 
-Linear random_weights(DType dtype, Shape shape, ThreadPool& pool) {
+// Bytes that are a small positive number as f16, bf16 and f32, whatever field they fall into.
+std::vector<std::byte> random_bytes(uint64_t count) {
+  std::vector<std::byte> bytes(count);
+  uint32_t state = 1;
+  for (auto& b : bytes) {
+    state = state * 1664525u + 1013904223u;
+    b = static_cast<std::byte>(0x20 | (state >> 27));
+  }
+  return bytes;
+}
+
+Linear pack(DType dtype, Shape shape, const std::vector<std::byte>& stored, ThreadPool& pool) {
   const uint64_t bytes = *row_bytes(dtype, static_cast<uint64_t>(shape.cols));
-  // Bytes that are a small positive number as f16, bf16 and f32, whatever field they fall into.
-  std::vector<std::byte> stored(bytes * static_cast<uint64_t>(shape.rows));
-  std::mt19937 random(1);
-  for (auto& b : stored) b = static_cast<std::byte>(0x20 | (random() & 0x1f));
   auto linear = Linear::pack({dtype, shape.rows, shape.cols,
                               [&](int64_t begin, int64_t, FunctionRef<void(const std::byte*)> use) {
                                 use(stored.data() + static_cast<uint64_t>(begin) * bytes);
@@ -153,19 +154,15 @@ Linear random_weights(DType dtype, Shape shape, ThreadPool& pool) {
   return *std::move(linear);
 }
 
-double peak_of(const Limits& limits, DType dtype) {
-  if (dtype == DType::kF32 || dtype == DType::kF16) return limits.f32_gops;
-  return dtype == DType::kBF16 ? limits.bf16_gops : limits.int8_gops;
-}
-
-void bench_one(ThreadPool& pool, const Options& options, const Limits& limits, DType dtype, Shape shape) {
-  constexpr uint64_t kBeyondCache = 160u << 20;
+void bench_one(ThreadPool& pool, const Options& options, const AlignedBytes& data, DType dtype, Shape shape) {
   std::vector<Linear> weights;
   uint64_t bytes = 0;
+  const auto stored =
+      random_bytes(*row_bytes(dtype, static_cast<uint64_t>(shape.cols)) * static_cast<uint64_t>(shape.rows));
   do {
-    weights.push_back(random_weights(dtype, shape, pool));
+    weights.push_back(pack(dtype, shape, stored, pool));
     bytes += weights.back().packed_bytes();
-  } while (bytes < kBeyondCache && weights.size() < 40);
+  } while (bytes < options.beyond_cache_bytes && weights.size() < 40);
   Arena arena;
   OpContext ctx{pool, arena};
   for (int64_t tokens : options.tokens) {
@@ -175,41 +172,50 @@ void bench_one(ThreadPool& pool, const Options& options, const Limits& limits, D
     for (float& v : x) v = normal(random);
     // Many tokens: a few matrices are enough, they are not what bounds the speed.
     const size_t used = tokens < 32 ? weights.size() : std::min<size_t>(weights.size(), 2);
-    std::vector<double> seconds;
+    // The limit is measured next to every repeat: on a shared machine both change from second to second.
+    std::vector<double> seconds, fractions;
     for (int r = 0; r < options.repeats + 1; ++r) {
+      const double limit = tokens < 32 ? read_bandwidth(pool, data) : peak_of(pool, dtype, 60000);
       const auto start = Clock::now();
       for (size_t i = 0; i < used; ++i) {
         arena.reset();
         LinearInput input(ctx, {x.data(), tokens, shape.cols});
         linear(ctx, weights[i], input, {y.data(), tokens, shape.rows});
       }
-      if (r > 0) seconds.push_back(since(start) / static_cast<double>(used));
+      const double each = since(start) / static_cast<double>(used);
+      const double work = tokens < 32 ? static_cast<double>(weights[0].packed_bytes())
+                                      : 2.0 * static_cast<double>(tokens * shape.rows * shape.cols);
+      if (r == 0) continue;
+      seconds.push_back(each);
+      fractions.push_back(100 * work / each / 1e9 / limit);
     }
-    const Spread s = spread(seconds);
-    const double gbs = static_cast<double>(weights[0].packed_bytes()) / s.median / 1e9;
-    const double gops = 2.0 * static_cast<double>(tokens * shape.rows * shape.cols) / s.median / 1e9;
-    std::printf("%-7s %6ldx%-5ld %5ld %9.1f us (%.1f-%.1f) %6.1f GB/s %5.1f%% %7.0f GOP/s %5.1f%%\n",
+    const Spread s = spread(seconds), f = spread(fractions);
+    std::printf("%-7s %6ldx%-5ld %5ld %9.1f us (%.1f-%.1f) %6.1f GB/s %7.0f GOP/s  %5.1f%% of %s (%.1f-%.1f)\n",
                 std::string(to_string(dtype)).c_str(), static_cast<long>(shape.rows), static_cast<long>(shape.cols),
-                static_cast<long>(tokens), s.median * 1e6, s.low * 1e6, s.high * 1e6, gbs, 100 * gbs / limits.read_gbs, gops,
-                100 * gops / peak_of(limits, dtype));
+                static_cast<long>(tokens), s.median * 1e6, s.low * 1e6, s.high * 1e6,
+                static_cast<double>(weights[0].packed_bytes()) / s.median / 1e9,
+                2.0 * static_cast<double>(tokens * shape.rows * shape.cols) / s.median / 1e9, f.median,
+                tokens < 32 ? "read" : "peak", f.low, f.high);
   }
 }
 
 int run(int argc, char** argv) {
   const Options options = parse(argc, argv);
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   ThreadPool pool(options.threads);
-  AlignedBytes data(512u << 20);
+  AlignedBytes data(128u << 20);
   std::memset(data.data(), 1, data.size());
-  const double ping_before = ping_pong_ns();
-  const Limits limits = measure_limits(pool, data);
-  std::printf("threads %d  ping-pong %.0f ns  read %.1f GB/s  int8 %.0f  bf16 %.0f  f32 %.0f GOP/s\n", pool.threads(),
-              ping_before, limits.read_gbs, limits.int8_gops, limits.bf16_gops, limits.f32_gops);
+  const auto report = [&](const char* when) {
+    std::printf("%s: ping-pong %.0f ns  read %.1f GB/s  int8 %.0f  bf16 %.0f  f32 %.0f GOP/s\n", when, ping_pong_ns(),
+                read_bandwidth(pool, data), peak_of(pool, DType::kQ8_0, 1000000), peak_of(pool, DType::kBF16, 1000000),
+                peak_of(pool, DType::kF32, 1000000));
+  };
+  std::printf("%d threads\n", pool.threads());
+  report("before");
   for (DType dtype : options.types) {
-    for (const Shape& shape : options.shapes) bench_one(pool, options, limits, dtype, shape);
+    for (const Shape& shape : options.shapes) bench_one(pool, options, data, dtype, shape);
   }
-  std::vector<double> read;
-  for (int i = 0; i < 5; ++i) read.push_back(read_bandwidth(pool, data));
-  std::printf("after: ping-pong %.0f ns  read %.1f GB/s\n", ping_pong_ns(), spread(read).median);
+  report("after");
   return 0;
 }
 

@@ -85,11 +85,6 @@ ActivationForm activation_form(PackedCodec codec) {
   return ActivationForm::kF32;
 }
 
-BlockTile ActivationSet::block_tile(int64_t t) const {
-  std::byte* end = nullptr;
-  return cut_blocks(tile(t), cols, tile_width(t), &end);
-}
-
 RowTile ActivationSet::row_tile(int64_t t) const {
   std::byte* end = nullptr;
   return cut_row(tile(t), cols, tile_width(t), &end);
@@ -99,10 +94,15 @@ ActivationSet make_activation_set(OpContext& ctx, ActivationForm form, Rows<cons
   const bool integers = form == ActivationForm::kBlocks || form == ActivationForm::kRow;
   // Tiles of equal width: 8 tokens become 4 + 4, not 6 + 2.
   const int64_t tiles = ceil_div<int64_t>(x.rows, integers ? kBlockTokens : kFloatTokens);
-  ActivationSet set{form, x.rows, x.cols, ceil_div(x.rows, tiles), 0, 0, nullptr};
+  ActivationSet set{form, x.rows, x.cols, ceil_div(x.rows, tiles), 0, 0, nullptr, nullptr};
   set.tiles = ceil_div(x.rows, set.width);
   set.tile_bytes = bytes_of_tile(form, x.cols, set.width);
   set.data = ctx.arena.allocate<std::byte>(static_cast<int64_t>(set.tile_bytes) * set.tiles).data();
+  if (form == ActivationForm::kBlocks) {
+    set.blocks = ctx.arena.allocate<BlockTile>(set.tiles).data();
+    std::byte* end = nullptr;
+    for (int64_t t = 0; t < set.tiles; ++t) set.blocks[t] = cut_blocks(set.tile(t), x.cols, set.tile_width(t), &end);
+  }
   // One section costs about as much as rearranging 16 K numbers.
   const int64_t grain = std::max<int64_t>(1, 16384 / (x.cols * set.width));
   ctx.pool.parallel_for(set.tiles, grain, [&](int64_t begin, int64_t end, int) {

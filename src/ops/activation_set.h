@@ -24,11 +24,12 @@ struct ActivationSet {
   int64_t tiles;
   uint64_t tile_bytes;
   std::byte* data;
+  BlockTile* blocks;  // [tiles], form kBlocks
 
   int64_t first_token(int64_t tile) const { return tile * width; }
   int64_t tile_width(int64_t tile) const { return tile + 1 < tiles ? width : tokens - tile * width; }
   std::byte* tile(int64_t t) const { return data + static_cast<uint64_t>(t) * tile_bytes; }
-  BlockTile block_tile(int64_t tile) const;
+  const BlockTile& block_tile(int64_t t) const { return blocks[t]; }
   RowTile row_tile(int64_t tile) const;
 };
 

@@ -114,9 +114,6 @@ inline __attribute__((always_inline)) __m128i round16(const float* x, int64_t n,
   const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(first_lanes(n), x), inverse);
   return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
 }
-inline __attribute__((always_inline)) int32_t sum16(__m128i bytes) {
-  return _mm512_reduce_add_epi32(_mm512_cvtepi8_epi32(bytes));
-}
 // 16 bytes -> 4 words, `width` words apart.
 inline __attribute__((always_inline)) void scatter4(__m128i bytes, int8_t* out, int64_t width) {
   alignas(16) int32_t words[4];
@@ -124,30 +121,54 @@ inline __attribute__((always_inline)) void scatter4(__m128i bytes, int8_t* out, 
   for (int i = 0; i < 4; ++i) __builtin_memcpy(out + i * width * 4, words + i, 4);
 }
 
+// Sums of 4 bytes each.
+inline __attribute__((always_inline)) __m256i word_sums(__m256i bytes) {
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
+}
+
+// One token's group of up to 4 blocks: codes and sums. `n` columns are left in the row.
+inline __attribute__((always_inline)) void quantize_group(const float* x, int64_t n, int64_t b, int64_t blocks,
+                                                          int64_t t, __m512 inverse, const BlockTile& out) {
+  const int64_t w = out.width;
+  __m256i words[kGroupBlocks];
+  for (int i = 0; i < kGroupBlocks; ++i) {
+    words[i] = _mm256_setzero_si256();
+    if (i >= blocks) continue;
+    const __m128i q0 = round16(x + 32 * i, n - 32 * i, inverse),
+                  q1 = round16(x + 32 * i + 16, n - 32 * i - 16, inverse);
+    scatter4(q0, out.codes + ((b + i) * 8 * w + t) * 4, w);
+    scatter4(q1, out.codes + (((b + i) * 8 + 4) * w + t) * 4, w);
+    words[i] = word_sums(_mm256_set_m128i(q1, q0));
+  }
+  // Two rounds of pairwise sums leave the first halves of the four blocks in the low, the second halves in the high
+  // lane.
+  const __m256i sums = _mm256_hadd_epi32(_mm256_hadd_epi32(words[0], words[1]), _mm256_hadd_epi32(words[2], words[3]));
+  alignas(32) int32_t half[2][kGroupBlocks];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(half), sums);
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int32_t s0 = half[0][i], s1 = half[1][i];
+    out.neg_sum32[(b + i) * w + t] = -(s0 + s1);
+    out.neg_sum16[(b + i) * 2 * w + t] = -s0;
+    out.neg_sum16[((b + i) * 2 + 1) * w + t] = -s1;
+    out.pair16[((b + i) * w + t) * 2] = static_cast<int16_t>(s0);
+    out.pair16[((b + i) * w + t) * 2 + 1] = static_cast<int16_t>(s1);
+  }
+  for (int64_t i = 0; i < blocks; i += 2) {
+    out.pair32[((b + i) / 2 * w + t) * 2] = static_cast<int16_t>(half[0][i] + half[1][i]);
+    out.pair32[((b + i) / 2 * w + t) * 2 + 1] = static_cast<int16_t>(half[0][i + 1] + half[1][i + 1]);
+  }
+}
+
 void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTile& out) {
   const int64_t w = out.width, blocks = (cols + kBlockCols - 1) / kBlockCols;
   for (int64_t t = 0; t < w; ++t) {
-    const float* row = x + t * stride;
-    __m512 inverse = _mm512_setzero_ps();
-    for (int64_t b = 0; b < blocks; ++b) {
-      const int64_t begin = b * kBlockCols;
-      if (b % kGroupBlocks == 0) {
-        const float most = max_magnitude(row + begin, cols - begin < kGroupCols ? cols - begin : kGroupCols);
-        out.scale[b / kGroupBlocks * w + t] = most / 127.0f;
-        inverse = _mm512_set1_ps(most > 0 ? 127.0f / most : 0.0f);
-      }
-      const __m128i q0 = round16(row + begin, cols - begin, inverse);
-      const __m128i q1 = round16(row + begin + 16, cols - begin - 16, inverse);
-      scatter4(q0, out.codes + (b * 8 * w + t) * 4, w);
-      scatter4(q1, out.codes + ((b * 8 + 4) * w + t) * 4, w);
-      const int32_t s0 = sum16(q0), s1 = sum16(q1);
-      out.neg_sum32[b * w + t] = -(s0 + s1);
-      out.neg_sum16[b * 2 * w + t] = -s0;
-      out.neg_sum16[(b * 2 + 1) * w + t] = -s1;
-      out.pair16[(b * w + t) * 2] = static_cast<int16_t>(s0);
-      out.pair16[(b * w + t) * 2 + 1] = static_cast<int16_t>(s1);
-      out.pair32[(b / 2 * w + t) * 2 + b % 2] = static_cast<int16_t>(s0 + s1);
-      if (b + 1 == blocks && b % 2 == 0) out.pair32[(b / 2 * w + t) * 2 + 1] = 0;
+    for (int64_t b = 0; b < blocks; b += kGroupBlocks) {
+      const float* at = x + t * stride + b * kBlockCols;
+      const int64_t left = cols - b * kBlockCols;
+      const float most = max_magnitude(at, left < kGroupCols ? left : kGroupCols);
+      out.scale[b / kGroupBlocks * w + t] = most / 127.0f;
+      const __m512 inverse = _mm512_set1_ps(most > 0 ? 127.0f / most : 0.0f);
+      quantize_group(at, left, b, blocks - b < kGroupBlocks ? blocks - b : kGroupBlocks, t, inverse, out);
     }
   }
 }

@@ -68,8 +68,28 @@ void pairs_bf16(const FloatTask& task) {
 }
 static_assert(kFloatTokens == 12);
 
+void tile_bf16(const float* x, int64_t stride, int64_t cols, int64_t width, uint16_t* out) {
+  for (int64_t t = 0; t < width; ++t) {
+    const float* row = x + t * stride;
+    for (int64_t c = 0; c < cols; c += 32) {
+      const int64_t n = cols - c;
+      const __mmask16 low = n >= 16 ? 0xffff : static_cast<__mmask16>((1 << n) - 1);
+      const __mmask16 high = n >= 32 ? 0xffff : n <= 16 ? 0 : static_cast<__mmask16>((1 << (n - 16)) - 1);
+      const __m512bh v =
+          _mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high, row + c + 16), _mm512_maskz_loadu_ps(low, row + c));
+      alignas(64) uint32_t pairs[16];
+      _mm512_store_si512(pairs, reinterpret_cast<__m512i>(v));
+      const int64_t count = n >= 32 ? 16 : (n + 1) / 2;
+      for (int64_t i = 0; i < count; ++i) __builtin_memcpy(out + ((c / 2 + i) * width + t) * 2, pairs + i, 4);
+    }
+  }
+}
+
 }  // namespace
 
-void apply(MatmulKernels& table) { table.pairs_bf16 = pairs_bf16; }
+void apply(MatmulKernels& table) {
+  table.pairs_bf16 = pairs_bf16;
+  table.tile_bf16 = tile_bf16;
+}
 
 }  // namespace tessera::avx512_bf16

@@ -309,6 +309,46 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
   }
 }
 
+// One scale per row: nothing but dot products between the first and the last column. Bound: the vpdpbusd peak.
+template <int W>
+void row_tile(const RowTask& task) {
+  const TileOutput& out = task.out;
+  __m512i dot[W][2];
+#pragma GCC unroll 6
+  for (int t = 0; t < W; ++t) dot[t][0] = dot[t][1] = _mm512_set1_epi32(-128 * task.x.sum[t]);
+  for (int64_t step = 0; step < task.cols / 4; ++step) {
+    const __m512i w0 = load(task.panel + step * 128), w1 = load(task.panel + step * 128 + 64);
+#pragma GCC unroll 6
+    for (int t = 0; t < W; ++t) {
+      int32_t four;
+      __builtin_memcpy(&four, task.x.codes + (step * W + t) * 4, 4);
+      dot[t][0] = _mm512_dpbusd_epi32(dot[t][0], w0, _mm512_set1_epi32(four));
+      dot[t][1] = _mm512_dpbusd_epi32(dot[t][1], w1, _mm512_set1_epi32(four));
+    }
+  }
+#pragma GCC unroll 6
+  for (int t = 0; t < W; ++t) {
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      const __m512 scale = _mm512_mul_ps(_mm512_loadu_ps(task.row_scale + 16 * h), _mm512_set1_ps(task.x.scale[t]));
+      __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(dot[t][h]), scale);
+      if (out.add != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(out.add + t * out.add_stride + 16 * h));
+      _mm512_storeu_ps(out.c_out + t * out.c_out_stride + 16 * h, y);
+    }
+  }
+}
+
+void row_w8(const RowTask& task) {
+  switch (task.x.width) {
+    case 1: return row_tile<1>(task);
+    case 2: return row_tile<2>(task);
+    case 3: return row_tile<3>(task);
+    case 4: return row_tile<4>(task);
+    case 5: return row_tile<5>(task);
+    default: return row_tile<6>(task);
+  }
+}
+
 template <int... codec>
 struct Codecs {
   static void apply(MatmulKernels& table) {
@@ -321,6 +361,7 @@ struct Codecs {
 void apply(MatmulKernels& table) {
   Codecs<kPackedQ8_0, kPackedQ4_0, kPackedQ4_1, kPackedQ5_0, kPackedQ5_1, kPackedQ2_K, kPackedQ3_K, kPackedQ4_K,
          kPackedQ5_K, kPackedQ6_K, kPackedIQ4_NL, kPackedIQ4_XS, kPackedMXFP4>::apply(table);
+  table.row_w8 = row_w8;
   table.many[kScale32] = many<kScale32>;
   table.many[kScale32Bias] = many<kScale32Bias>;
   table.many[kScale32Min] = many<kScale32Min>;

@@ -1,0 +1,221 @@
+// Matmul kernels of every layer that this processor has, against the generic ones: block types bit for bit, float types
+// within the rounding of their sums. (Generic against double loops over the oracle's unpacked weights: ops/linear_test.cc.)
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "base/aligned.h"
+#include "base/cpu_features.h"
+#include "kernels/kernels.h"
+#include "kernels/packed_codec.h"
+
+namespace tessera {
+namespace {
+
+constexpr int64_t kBlocks = 16;
+constexpr int64_t kCols = kBlocks * kBlockCols;
+
+struct Tile {
+  std::vector<int8_t> codes;
+  std::vector<int32_t> neg_sum32, neg_sum16;
+  std::vector<int16_t> pair32, pair16;
+  std::vector<float> scale;
+  BlockTile view;
+};
+
+Tile make_tile(int64_t cols, int64_t width) {
+  const int64_t blocks = (cols + kBlockCols - 1) / kBlockCols;
+  Tile t;
+  t.codes.resize(blocks * 32 * width);
+  t.neg_sum32.resize(blocks * width);
+  t.neg_sum16.resize(blocks * 2 * width);
+  t.pair32.resize((blocks + 1) / 2 * 2 * width);
+  t.pair16.resize(blocks * 2 * width);
+  t.scale.resize((blocks + kGroupBlocks - 1) / kGroupBlocks * width);
+  t.view = {t.codes.data(),  t.neg_sum32.data(), t.neg_sum16.data(), t.pair32.data(),
+            t.pair16.data(), t.scale.data(),     width};
+  return t;
+}
+
+std::vector<float> normal_values(int64_t n, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> v(n);
+  for (float& x : v) x = normal(random);
+  return v;
+}
+
+// Any bytes are valid codes; the fields that are f16 get small positive numbers.
+std::vector<uint8_t> random_panel(PackedCodec codec, int64_t cols) {
+  std::vector<uint8_t> panel(packed_panel_bytes(codec, cols));
+  std::mt19937 random(static_cast<uint32_t>(codec));
+  for (auto& b : panel) b = static_cast<uint8_t>(random());
+  const PackedCodecInfo& info = packed_codec_info(codec);
+  const bool two = info.kind == kScale32Bias || info.kind == kScale32Min || info.kind == kScale16Min;
+  for (int64_t g = 0; g < cols / info.group_cols; ++g) {
+    uint8_t* group = panel.data() + g * info.group_bytes;
+    for (int r = 0; r < kPanelRows && codec == kPackedMXFP4; ++r) group[r] = static_cast<uint8_t>(random() % 140);
+    for (int r = 0; r < kPanelRows * (two ? 2 : 1); ++r) {
+      const uint16_t half = static_cast<uint16_t>(0x2000 + random() % 0x800);
+      if (codec != kPackedMXFP4) std::memcpy(group + 2 * r, &half, 2);
+    }
+  }
+  return panel;
+}
+
+struct Sums {
+  std::vector<float> y;
+  TileOutput out;
+  Sums(int64_t width, const float* add) : y(width * kPanelRows) {
+    out = {nullptr, 0, y.data(), kPanelRows, add, kPanelRows};
+  }
+};
+
+std::vector<float> run_few(const MatmulKernels& k, PackedCodec codec, const std::vector<uint8_t>& panel, const Tile& x,
+                           const float* add) {
+  Sums sums(x.view.width, add);
+  k.few[codec](BlockTask{panel.data(), nullptr, x.view, kBlocks, sums.out});
+  return sums.y;
+}
+
+// In two ranges, the sums passing through memory between them.
+std::vector<float> run_many(const MatmulKernels& k, PackedCodec codec, const std::vector<uint8_t>& panel, const Tile& x,
+                            const float* add) {
+  std::vector<uint8_t> codes(kUnpackBlocks * 1024);
+  std::vector<float> scale(kUnpackBlocks * 64), bias(kUnpackBlocks * 32), d_min(kUnpackBlocks * 32);
+  std::vector<int16_t> mins(kUnpackBlocks * 64);
+  UnpackedPanel w{nullptr, 0, 0, scale.data(), bias.data(), mins.data(), d_min.data(), codes.data()};
+  Sums sums(x.view.width, nullptr);
+  for (int64_t first = 0; first < kBlocks; first += kBlocks / 2) {
+    k.unpack[codec](panel.data(), first, kBlocks / 2, w);
+    BlockTile part = x.view;
+    part.codes += first * 32 * part.width;
+    part.neg_sum32 += first * part.width;
+    part.neg_sum16 += first * 2 * part.width;
+    part.pair32 += first * part.width;
+    part.pair16 += first * 2 * part.width;
+    part.scale += first / kGroupBlocks * part.width;
+    if (first > 0) {
+      sums.out.c_in = sums.y.data();
+      sums.out.c_in_stride = kPanelRows;
+      sums.out.add = add;
+    }
+    k.many[packed_codec_info(codec).kind](BlockTask{nullptr, &w, part, kBlocks / 2, sums.out});
+  }
+  return sums.y;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// Tables capped at each layer that the processor has.
+std::vector<std::pair<std::string, MatmulKernels>> layers() {
+  std::vector<std::pair<std::string, MatmulKernels>> result;
+  for (const KernelLayer& layer : kernel_layers()) {
+    if (const auto table = build_kernel_table(layer.name, cpu_features()); table.ok()) {
+      result.emplace_back(layer.name, table->matmul);
+    }
+  }
+  return result;
+}
+
+TEST(MatmulKernels, BlockTypesGiveTheSameBitsInEveryLayerAndFamily) {
+  const auto tables = layers();
+  const MatmulKernels& generic = tables[0].second;
+  for (int c = 0; c < kBlockCodecs; ++c) {
+    const auto codec = static_cast<PackedCodec>(c);
+    const auto panel = random_panel(codec, kCols);
+    for (int64_t width = 1; width <= kBlockTokens; ++width) {
+      const auto x = normal_values(width * kCols, 3);
+      const auto add = normal_values(width * kPanelRows, 4);
+      Tile tile = make_tile(kCols, width);
+      generic.quantize_blocks(x.data(), kCols, kCols, tile.view);
+      const auto want = run_few(generic, codec, panel, tile, add.data());
+      for (float v : want) ASSERT_TRUE(std::isfinite(v));
+      for (const auto& [name, table] : tables) {
+        EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, add.data()), want)) << name << " few codec " << c;
+        EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, add.data()), want)) << name << " many codec " << c;
+      }
+    }
+  }
+}
+
+TEST(MatmulKernels, QuantizedActivationsAreTheSameInEveryLayer) {
+  const auto tables = layers();
+  for (int64_t cols : {1, 31, 32, 100, 172, 512}) {
+    for (int64_t width : {1, 5, 6}) {
+      auto x = normal_values(width * cols, 3);
+      if (cols > 40) std::fill(x.begin(), x.begin() + 40, 0.0f);
+      Tile want = make_tile(cols, width);
+      tables[0].second.quantize_blocks(x.data(), cols, cols, want.view);
+      for (const auto& [name, table] : tables) {
+        Tile got = make_tile(cols, width);
+        table.quantize_blocks(x.data(), cols, cols, got.view);
+        EXPECT_EQ(got.codes, want.codes) << name << " cols " << cols;
+        EXPECT_EQ(got.neg_sum32, want.neg_sum32) << name;
+        EXPECT_EQ(got.neg_sum16, want.neg_sum16) << name;
+        EXPECT_EQ(got.pair32, want.pair32) << name;
+        EXPECT_EQ(got.pair16, want.pair16) << name;
+        EXPECT_EQ(got.scale, want.scale) << name;
+      }
+    }
+  }
+}
+
+TEST(MatmulKernels, RowScaledInt8GivesTheSameBitsInEveryLayer) {
+  const auto tables = layers();
+  const int64_t cols = 320;
+  std::vector<uint8_t> panel(cols * kPanelRows);
+  std::mt19937 random(5);
+  for (auto& b : panel) b = static_cast<uint8_t>(1 + random() % 255);
+  const auto row_scale = normal_values(kPanelRows, 6);
+  for (int64_t width = 1; width <= kBlockTokens; ++width) {
+    const auto x = normal_values(width * cols, 7);
+    std::vector<float> want;
+    for (const auto& [name, table] : tables) {
+      std::vector<int8_t> codes(cols * width);
+      std::vector<int32_t> sum(width);
+      std::vector<float> scale(width);
+      const RowTile tile{codes.data(), sum.data(), scale.data(), width};
+      table.quantize_rows(x.data(), cols, cols, tile);
+      Sums sums(width, nullptr);
+      table.row_w8(RowTask{panel.data(), row_scale.data(), tile, cols, sums.out});
+      if (want.empty()) want = sums.y;
+      EXPECT_TRUE(same_bits(sums.y, want)) << name << " width " << width;
+    }
+  }
+}
+
+TEST(MatmulKernels, FloatTypesStayWithinRounding) {
+  const auto tables = layers();
+  const int64_t cols = 173;
+  const auto weights = normal_values(cols * kPanelRows, 8);
+  for (int64_t width : {1, 3, 6, 7, 12}) {
+    const auto x = normal_values(width * cols, 9);
+    std::vector<double> want(width * kPanelRows), magnitude(width * kPanelRows);
+    for (int64_t t = 0; t < width; ++t) {
+      for (int64_t k = 0; k < cols; ++k) {
+        for (int r = 0; r < kPanelRows; ++r) {
+          want[t * kPanelRows + r] += double(weights[k * kPanelRows + r]) * x[t * cols + k];
+          magnitude[t * kPanelRows + r] += std::fabs(double(weights[k * kPanelRows + r]) * x[t * cols + k]);
+        }
+      }
+    }
+    for (const auto& [name, table] : tables) {
+      std::vector<float> tile(cols * width);
+      table.tile_f32(x.data(), cols, cols, width, tile.data());
+      Sums sums(width, nullptr);
+      table.float_f32(FloatTask{weights.data(), tile.data(), width, cols, sums.out});
+      for (size_t i = 0; i < want.size(); ++i) {
+        ASSERT_NEAR(sums.y[i], want[i], magnitude[i] * cols * 6e-8) << name << " width " << width;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tessera
