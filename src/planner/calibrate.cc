@@ -48,7 +48,7 @@ Constants apply(const Constants& base, FittedSet set, std::span<const double> un
 }
 
 double relative_error(const HardwareSpec& hardware, const MeasuredPoint& p) {
-  return predict_pass(p.model, hardware, p.partition, p.pass, p.types).total / p.seconds - 1;
+  return predicted_seconds(hardware, p) / p.seconds - 1;
 }
 
 std::vector<double> fit(const HardwareSpec& hardware, std::span<const MeasuredPoint* const> points, FittedSet set,

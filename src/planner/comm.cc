@@ -21,12 +21,16 @@ double axis_bandwidth(const HardwareSpec& hardware, const Mesh& mesh, int64_t si
   return hardware.network.link_bandwidth * (wraps ? 2 : 1);
 }
 
+// Members of a collective that share a node; all of them when there is one node. Chips of a node are neighbours along y
+// and z first.
+int64_t members_per_node(const HardwareSpec& hardware, const Mesh& mesh, Axes axes) {
+  const int64_t node = hardware.network.node_chips, members = axes_size(mesh, axes);
+  if (hardware.network.kind != NetworkKind::kSwitch || node == 0) return members;
+  const bool only_x = axes.x && !axes.y && !axes.z;
+  return std::min(members, only_x ? std::max<int64_t>(1, node / (mesh.y * mesh.z)) : node);
+}
 bool leaves_node(const HardwareSpec& hardware, const Mesh& mesh, Axes axes) {
-  const int64_t node = hardware.network.node_chips;
-  if (hardware.network.kind != NetworkKind::kSwitch || node == 0) return false;
-  // Chips of a node are neighbours along y and z first.
-  const int64_t span = axes.x && mesh.x > 1 ? mesh.size() : axes_size(mesh, axes);
-  return span > node;
+  return members_per_node(hardware, mesh, axes) < axes_size(mesh, axes);
 }
 
 // Steps of one collective that cannot overlap each other: a ring on each axis; recursive doubling on a switch.
@@ -41,7 +45,8 @@ void add_steps(const HardwareSpec& hardware, const Mesh& mesh, Axes axes, double
   if (axes_size(mesh, axes) <= 1) return;
   const double n = collectives * steps(hardware, mesh, axes);
   wire->hops += n;
-  if (leaves_node(hardware, mesh, axes)) wire->node_hops += n;
+  const double nodes = static_cast<double>(axes_size(mesh, axes)) / static_cast<double>(members_per_node(hardware, mesh, axes));
+  if (nodes > 1) wire->node_hops += collectives * std::ceil(std::log2(nodes));
 }
 
 double all_to_all_bandwidth(const HardwareSpec& hardware, const Mesh& mesh) {
@@ -142,8 +147,11 @@ LayerWire layer_wire(const HardwareSpec& hardware, const Partition& p, const Wir
 
 double collective_bandwidth(const HardwareSpec& hardware, const Mesh& mesh, Axes axes) {
   const NetworkSpec& network = hardware.network;
-  if (network.kind == NetworkKind::kSwitch)
-    return leaves_node(hardware, mesh, axes) ? network.node_bandwidth : network.link_bandwidth;
+  if (network.kind == NetworkKind::kSwitch) {
+    // Between nodes each member brings its own port: the shards of a node travel side by side.
+    if (!leaves_node(hardware, mesh, axes)) return network.link_bandwidth;
+    return std::min(network.link_bandwidth, network.node_bandwidth * static_cast<double>(members_per_node(hardware, mesh, axes)));
+  }
   double sum = 0, least = 0;
   int used_axes = 0;
   for (const auto& [used, side] : list(mesh, axes)) {

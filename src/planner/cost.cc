@@ -226,7 +226,8 @@ PassCost predict_pass(const ModelShape& m, const HardwareSpec& hw, const Partiti
 
 double roofline_seconds(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass, const NumberTypes& types) {
   const Work w = count_work(m, hw, p, pass, types, static_cast<double>(m.heads));
-  const double stages = static_cast<double>(p.pipeline_stages);
+  // Micro-batches may keep all stages busy at once; one sequence passes them one by one.
+  const double stages = pass.sequences > 1 ? 1 : static_cast<double>(p.pipeline_stages);
   const double peak = std::max(peak_for_weights(hw, "bf16"), peak_for_weights(hw, types.weight_type));
   const double compute = w.matmul_flops * stages / peak;
   const double memory = (w.weight_bytes + w.kv_bytes) * stages / hw.memory_bandwidth;

@@ -26,6 +26,8 @@ Result<MeasuredPoint> read_point(const Json& json, const std::string& where, con
   f.number("batch", &point.pass.sequences, 1, 1e9);
   f.number("tokens", &point.pass.tokens, 1, 1e9);
   f.number("context", &point.pass.context, 0, 1e9);
+  f.number("steps", &point.steps, 0, 1e9);
+  f.number("pipeline_stages", &point.partition.pipeline_stages, 1, 1e6);
   f.number("seconds", &point.seconds, 1e-12, 1e9);
   f.flag("fit", &point.fit);
   TESSERA_RETURN_IF_ERROR(f.status());
@@ -80,6 +82,13 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
 }
 
 }  // namespace
+
+double predicted_seconds(const HardwareSpec& hardware, const MeasuredPoint& p) {
+  const double pass = predict_pass(p.model, hardware, p.partition, p.pass, p.types).total;
+  if (p.steps == 0) return pass;
+  const Pass middle{p.pass.sequences, 1, p.pass.context + p.pass.tokens + p.steps / 2};
+  return pass + static_cast<double>(p.steps) * predict_pass(p.model, hardware, p.partition, middle, p.types).total;
+}
 
 Result<std::vector<MeasuredPoint>> parse_measured(std::string_view text, std::string_view where, const HardwareSpec& hardware) {
   TESSERA_ASSIGN_OR_RETURN(const Json json, parse_json(text, where));

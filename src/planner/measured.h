@@ -18,10 +18,13 @@ struct MeasuredPoint {
   Partition partition;
   Pass pass;
   NumberTypes types;
-  double seconds = 0;  // of one pass
+  int64_t steps = 0;   // > 0: the pass is a prefill, followed by so many decode steps, timed together
+  double seconds = 0;  // of one pass, or of pass and steps
   bool fit = false;    // the constants of the shipped description were fitted to it
   bool decode() const { return pass.tokens == 1; }
 };
+
+double predicted_seconds(const HardwareSpec& hardware, const MeasuredPoint& point);
 
 // Shipped file by name ("pope2022") or the text of a file in its format.
 Result<std::vector<MeasuredPoint>> parse_measured(std::string_view json, std::string_view where, const HardwareSpec& hardware);

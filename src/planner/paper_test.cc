@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "planner/calibrate.h"
@@ -149,6 +150,37 @@ TEST(Paper, CalibratedOn540BAnd64Chips) {
   EXPECT_NEAR(rms(residuals(tpu(), fitted)), spec->calibration.rms, 1e-3);
   // Other sizes, other slices, same constants.
   EXPECT_LE(rms(residuals(tpu(), table3)), 0.10);
+}
+
+// Residuals that docs/planner.md reports: the same constants everywhere.
+TEST(Paper, SameConstantsOnEverythingElse) {
+  std::map<std::string, std::vector<MeasuredPoint>> groups;
+  for (const MeasuredPoint& p : points()) {
+    std::string key = p.where;
+    if (key[0] == 'D') key = p.decode() ? "D decode" : "D prefill";
+    if (key == "8") key = p.model.kv_heads > 1 ? "8 multihead" : "8 multiquery";
+    groups[key].push_back(p);
+  }
+  const std::vector<std::pair<const char*, double>> bounds = {{"Table 2", 0.03}, {"Table 3", 0.06}, {"D prefill", 0.045}, {"D decode", 0.11},
+                                                              {"6", 0.10},       {"7", 0.08},       {"8 multiquery", 0.035}, {"B.1", 0.02}};
+  for (const auto& [name, bound] : bounds) EXPECT_LE(rms(residuals(tpu(), groups[name])), bound) << name;
+}
+
+// A second machine and software: tensor parallelism over two and four nodes of A100, whole requests.
+TEST(FasterTransformer, TensorParallelFitAndPipelineHeldOut) {
+  const HardwareSpec a100 = *find_hardware("a100-80gb");
+  std::vector<MeasuredPoint> fitted, pipeline;
+  const std::vector<MeasuredPoint> all = *shipped_measured("fastertransformer", a100);
+  for (const MeasuredPoint& p : all) {
+    (p.fit ? fitted : pipeline).push_back(p);
+    EXPECT_LE(roofline_seconds(p.model, a100, p.partition, p.pass, p.types), p.seconds) << p.where << " batch " << p.pass.sequences;
+  }
+  EXPECT_EQ(fitted.size(), 51u);
+  EXPECT_LE(rms(residuals(a100, fitted)), 0.035);
+  EXPECT_LE(rms(residuals(a100, pipeline)), 0.16);
+  HardwareSpec start = a100;
+  start.constants = Constants{};
+  EXPECT_LE(calibrate(start, fitted, FittedSet::kAccelerators)->calibration.rms, 0.035);
 }
 
 TEST(LeastSquares, StaysInsideTheBoxAndFindsTheMinimum) {
