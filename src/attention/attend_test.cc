@@ -47,7 +47,7 @@ double half_to_double(uint16_t h) {
 // Element (lane, depth) of a block, by the definition in kernels/attention_kernels.h.
 double block_element(KvType type, const std::byte* block, int64_t lanes, int64_t depth_size, int64_t lane, int64_t depth,
                      int bias, int64_t token) {
-  const int64_t g = type == kKvQ8 ? 4 : type == kKvBf16 ? 2 : 1;
+  const int64_t g = type == kKvQ8 ? 4 : type == kKvF32 ? 1 : 2;
   const int64_t padded_depth = (depth_size + g - 1) / g * g;
   const int64_t panel = lane / kKvPanel * kKvPanel;
   const int64_t width = std::min<int64_t>(kKvPanel, lanes - panel);

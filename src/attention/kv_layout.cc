@@ -35,7 +35,7 @@ std::optional<KvType> kv_type(DType dtype) {
 KvLayout make_kv_layout(DType k_dtype, DType v_dtype, int64_t kv_heads, int64_t head_dim) {
   const auto k_type = kv_type(k_dtype), v_type = kv_type(v_dtype);
   TESSERA_CHECK(k_type && v_type, "cache types {} and {}", to_string(k_dtype), to_string(v_dtype));
-  const int64_t group = *k_type == kKvQ8 ? 4 : *k_type == kKvBf16 ? 2 : 1;
+  const int64_t group = *k_type == kKvQ8 ? 4 : *k_type == kKvF32 ? 1 : 2;
   KvLayout layout{*k_type, *v_type, kv_heads, head_dim};
   layout.k_block_bytes = block_bytes(*k_type, round_up(head_dim, group) * kPageTokens);
   layout.v_block_bytes = block_bytes(*v_type, round_up<int64_t>(head_dim, 16) * kPageTokens);

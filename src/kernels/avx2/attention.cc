@@ -19,7 +19,6 @@ struct Avx2 {
   TESSERA_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
   TESSERA_INLINE void store(float* p, F x) { _mm256_storeu_ps(p, x); }
   TESSERA_INLINE N load_words(const void* p) { return _mm256_loadu_si256(static_cast<const N*>(p)); }
-  TESSERA_INLINE F load_f16(const void* p) { return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
   TESSERA_INLINE F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
   TESSERA_INLINE F mul(F a, F b) { return _mm256_mul_ps(a, b); }
   TESSERA_INLINE F div(F a, F b) { return _mm256_div_ps(a, b); }
@@ -39,14 +38,12 @@ struct Avx2 {
                                      _mm256_cmpgt_epi32(lane, _mm256_set1_epi32(end - 1)));
     return _mm256_blendv_ps(x, other, _mm256_castsi256_ps(hidden));
   }
-  TESSERA_INLINE F low_half_as_bf16(N word) { return _mm256_castsi256_ps(_mm256_slli_epi32(word, 16)); }
-  TESSERA_INLINE F high_half_as_bf16(N word) {
-    return _mm256_castsi256_ps(_mm256_and_si256(word, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
-  }
-  TESSERA_INLINE F signed_byte(N word, int j) {
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(word, 24 - 8 * j), 24));
-  }
-  TESSERA_INLINE N flip_signs(N word) { return _mm256_xor_si256(word, _mm256_set1_epi8(static_cast<char>(0x80))); }
+  TESSERA_INLINE F as_float(N x) { return _mm256_castsi256_ps(x); }
+  TESSERA_INLINE F to_float(N x) { return _mm256_cvtepi32_ps(x); }
+  TESSERA_INLINE N shift_left(N x, int bits) { return _mm256_slli_epi32(x, bits); }
+  TESSERA_INLINE N shift_right_signed(N x, int bits) { return _mm256_srai_epi32(x, bits); }
+  TESSERA_INLINE N bit_and(N x, uint32_t mask) { return _mm256_and_si256(x, _mm256_set1_epi32(static_cast<int>(mask))); }
+  TESSERA_INLINE N bit_xor(N x, uint32_t mask) { return _mm256_xor_si256(x, _mm256_set1_epi32(static_cast<int>(mask))); }
   TESSERA_INLINE float first(F x) { return _mm256_cvtss_f32(x); }
   TESSERA_INLINE float reduce_max(F x) {
     __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

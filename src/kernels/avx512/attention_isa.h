@@ -22,7 +22,6 @@ struct Avx512 {
   TESSERA_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
   TESSERA_INLINE void store(float* p, F x) { _mm512_storeu_ps(p, x); }
   TESSERA_INLINE N load_words(const void* p) { return _mm512_loadu_si512(p); }
-  TESSERA_INLINE F load_f16(const void* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p))); }
   TESSERA_INLINE F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   TESSERA_INLINE F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   TESSERA_INLINE F div(F a, F b) { return _mm512_div_ps(a, b); }
@@ -39,14 +38,12 @@ struct Avx512 {
                             _mm512_cmplt_epi32_mask(lane, _mm512_set1_epi32(end));
     return _mm512_mask_blend_ps(shown, other, x);
   }
-  TESSERA_INLINE F low_half_as_bf16(N word) { return _mm512_castsi512_ps(_mm512_slli_epi32(word, 16)); }
-  TESSERA_INLINE F high_half_as_bf16(N word) {
-    return _mm512_castsi512_ps(_mm512_and_si512(word, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
-  }
-  TESSERA_INLINE F signed_byte(N word, int j) {
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(word, static_cast<unsigned>(24 - 8 * j)), 24));
-  }
-  TESSERA_INLINE N flip_signs(N word) { return _mm512_xor_si512(word, _mm512_set1_epi8(static_cast<char>(0x80))); }
+  TESSERA_INLINE F as_float(N x) { return _mm512_castsi512_ps(x); }
+  TESSERA_INLINE F to_float(N x) { return _mm512_cvtepi32_ps(x); }
+  TESSERA_INLINE N shift_left(N x, int bits) { return _mm512_slli_epi32(x, static_cast<unsigned>(bits)); }
+  TESSERA_INLINE N shift_right_signed(N x, int bits) { return _mm512_srai_epi32(x, static_cast<unsigned>(bits)); }
+  TESSERA_INLINE N bit_and(N x, uint32_t mask) { return _mm512_and_si512(x, _mm512_set1_epi32(static_cast<int>(mask))); }
+  TESSERA_INLINE N bit_xor(N x, uint32_t mask) { return _mm512_xor_si512(x, _mm512_set1_epi32(static_cast<int>(mask))); }
   TESSERA_INLINE float first(F x) { return _mm512_cvtss_f32(x); }
   TESSERA_INLINE float reduce_max(F x) { return _mm512_reduce_max_ps(x); }
   TESSERA_INLINE uint16_t to_f16(float x) { return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }

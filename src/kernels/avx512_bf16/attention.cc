@@ -49,9 +49,9 @@ struct ProductDpBf16 {
       x[v] = as_bf16(used == 0xffffffff ? pairs : _mm512_maskz_mov_epi16(used, pairs));
     }
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
+    for (int r = 0; r < R; ++r, a = next_row(a, a_stride)) {
       int pair;
-      memcpy(&pair, a + r * a_stride, sizeof(pair));
+      memcpy(&pair, a, sizeof(pair));
       const __m512bh q = as_bf16(_mm512_set1_epi32(pair));
 #pragma GCC unroll 8
       for (int v = 0; v < NV; ++v) acc[r][v] = _mm512_dpbf16_ps(acc[r][v], q, x[v]);

@@ -21,43 +21,69 @@ struct ProductVnni {
   static constexpr int kGroup = 4, kBytes = 1;
   static constexpr bool kScaled = true, kPlainRows = false;
 
-  TESSERA_INLINE __m512 scaled(const float* x, float factor, const float* scales, int64_t d, __mmask16 used) {
-    const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(used, x + d), _mm512_set1_ps(factor));
-    return scales ? _mm512_mul_ps(v, _mm512_maskz_loadu_ps(used, scales + d)) : v;
+  TESSERA_INLINE void prepare(const float* x, float factor, const float* scales, int64_t depth, void* row) {
+    if constexpr (kSigned) {
+      prepare_query(x, factor, depth, static_cast<char*>(row));
+    } else {
+      prepare_weights(x, scales, depth, static_cast<char*>(row));
+    }
   }
 
-  TESSERA_INLINE void prepare(const float* x, float factor, const float* scales, int64_t depth, void* row) {
-    constexpr float kLargest = kSigned ? 32512.0f : 65280.0f;  // high plane stays below its limit after rounding low
+  TESSERA_INLINE void prepare_query(const float* x, float factor, int64_t depth, char* high) {
+    constexpr float kLargest = 32512.0f;  // 127 * 256: the high plane stays in range when the low one rounds up
     const int64_t padded = pad_to(depth, 16);
-    char* high = static_cast<char*>(row);
     char* low = high + padded;
     __m512 top = _mm512_setzero_ps();
     for (int64_t d = 0; d < padded; d += 16) {
-      top = _mm512_max_ps(top, _mm512_abs_ps(scaled(x, factor, scales, d, used_lanes(depth - d))));
+      top = _mm512_max_ps(top, _mm512_abs_ps(_mm512_maskz_loadu_ps(used_lanes(depth - d), x + d)));
     }
     const float largest = _mm512_reduce_max_ps(top);
-    RowTail tail{largest / kLargest, 0, 0};
     const __m512 inverse = _mm512_set1_ps(largest > 1e-30f ? kLargest / largest : 0.0f);
     __m512i high_sum = _mm512_setzero_si512(), low_sum = high_sum;
     for (int64_t d = 0; d < padded; d += 16) {
-      const __m512i n = _mm512_cvtps_epi32(_mm512_mul_ps(scaled(x, factor, scales, d, used_lanes(depth - d)), inverse));
-      // low in [-128, 127] for signed rows, in [0, 255] for unsigned ones.
-      const __m512i h = _mm512_srai_epi32(kSigned ? _mm512_add_epi32(n, _mm512_set1_epi32(128)) : n, 8);
-      const __m512i l = _mm512_sub_epi32(n, _mm512_slli_epi32(h, 8));
+      const __m512 v = _mm512_maskz_loadu_ps(used_lanes(depth - d), x + d);
+      const __m512i n = _mm512_cvtps_epi32(_mm512_mul_ps(v, inverse));
+      const __m512i h = _mm512_srai_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(128)), 8);
+      const __m512i l = _mm512_sub_epi32(n, _mm512_slli_epi32(h, 8));  // in [-128, 127]
       _mm_storeu_si128(reinterpret_cast<__m128i*>(high + d), _mm512_cvtepi32_epi8(h));
       _mm_storeu_si128(reinterpret_cast<__m128i*>(low + d), _mm512_cvtepi32_epi8(l));
       high_sum = _mm512_add_epi32(high_sum, h);
       low_sum = _mm512_add_epi32(low_sum, l);
     }
-    if (kSigned) {
-      tail.high_start = -128 * _mm512_reduce_add_epi32(high_sum);
-      tail.low_start = -128 * _mm512_reduce_add_epi32(low_sum);
+    const RowTail tail{largest * factor * (1.0f / kLargest), -128 * _mm512_reduce_add_epi32(high_sum),
+                       -128 * _mm512_reduce_add_epi32(low_sum)};
+    memcpy(high + 2 * padded, &tail, sizeof(tail));
+  }
+
+  // Scaled to the largest weight of the row in this page. All 64 tokens: the unseen ones have weight 0.
+  TESSERA_INLINE void prepare_weights(const float* x, const float* scales, int64_t depth, char* high) {
+    constexpr float kLargest = 65280.0f;  // 255 * 256
+    __m512 w[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __mmask16 used = used_lanes(depth - i * 16);
+      w[i] = _mm512_mul_ps(_mm512_maskz_loadu_ps(used, x + i * 16), _mm512_maskz_loadu_ps(used, scales + i * 16));
     }
+    const float largest = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(w[0], w[1]), _mm512_max_ps(w[2], w[3])));
+    const __m512 inverse = _mm512_set1_ps(largest > 1e-30f ? kLargest / largest : 0.0f);
+    __m512i n[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) n[i] = _mm512_cvtps_epi32(_mm512_mul_ps(w[i], inverse));
+    // Packing interleaves the 128-bit lanes of its operands; one permutation puts the tokens back in order.
+    const __m512i first = _mm512_packus_epi32(n[0], n[1]), second = _mm512_packus_epi32(n[2], n[3]);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i h = _mm512_packus_epi16(_mm512_srli_epi16(first, 8), _mm512_srli_epi16(second, 8));
+    const __m512i byte = _mm512_set1_epi16(0xff);
+    const __m512i l = _mm512_packus_epi16(_mm512_and_si512(first, byte), _mm512_and_si512(second, byte));
+    const int64_t padded = pad_to(depth, 16);
+    _mm512_storeu_si512(high, _mm512_permutexvar_epi32(order, h));
+    _mm512_storeu_si512(high + padded, _mm512_permutexvar_epi32(order, l));
+    const RowTail tail{largest * (1.0f / kLargest), 0, 0};
     memcpy(high + 2 * padded, &tail, sizeof(tail));
   }
 
   TESSERA_INLINE __mmask16 used_lanes(int64_t left) {
-    return static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
+    return static_cast<__mmask16>(left >= 16 ? 0xffff : left <= 0 ? 0 : (1u << left) - 1);
   }
 
   template <int R, int NV>
@@ -91,9 +117,9 @@ struct ProductVnni {
       __m512i x[NV];
 #pragma GCC unroll 2
       for (int v = 0; v < NV; ++v) x[v] = _mm512_loadu_si512(b + v * 64);
+      const char* row = a + kFirst * a_stride + d;
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const char* row = a + (kFirst + r) * a_stride + d;
+      for (int r = 0; r < kRows; ++r, row = next_row(row, a_stride)) {
         const __m512i h = broadcast(row), l = broadcast(row + padded);
 #pragma GCC unroll 2
         for (int v = 0; v < NV; ++v) {

@@ -29,16 +29,6 @@ struct Generic {
     memcpy(&x, p, sizeof(x));
     return x;
   }
-  TESSERA_INLINE F load_f16(const void* p) {
-    uint16_t half[kLanes];
-    memcpy(half, p, sizeof(half));
-    const N h = {half[0], half[1], half[2], half[3]};
-    const N magnitude = (h & 0x7fff) << 13;
-    F x = reinterpret_cast<F>(magnitude) * set1(0x1p112f);         // normal and subnormal numbers
-    const N special = (h & 0x7c00) == 0x7c00;                      // infinities and NaN
-    const N bits = (special & (magnitude | 0x7f800000)) | (~special & reinterpret_cast<N>(x));
-    return reinterpret_cast<F>(bits | (h & 0x8000) << 16);
-  }
   TESSERA_INLINE F fma(F a, F b, F c) { return a * b + c; }
   TESSERA_INLINE F mul(F a, F b) { return a * b; }
   TESSERA_INLINE F div(F a, F b) { return a / b; }
@@ -61,14 +51,14 @@ struct Generic {
     const N lane = {0, 1, 2, 3};
     return choose((lane >= begin) & (lane < end), x, other);
   }
-  TESSERA_INLINE F low_half_as_bf16(N word) { return reinterpret_cast<F>(word << 16); }
-  TESSERA_INLINE F high_half_as_bf16(N word) { return reinterpret_cast<F>(word & static_cast<int32_t>(0xffff0000)); }
-  TESSERA_INLINE F signed_byte(N word, int j) {
-    const N byte = word << (24 - 8 * j) >> 24;
-    return F{static_cast<float>(byte[0]), static_cast<float>(byte[1]), static_cast<float>(byte[2]),
-             static_cast<float>(byte[3])};
+  TESSERA_INLINE F as_float(N x) { return reinterpret_cast<F>(x); }
+  TESSERA_INLINE F to_float(N x) {
+    return F{static_cast<float>(x[0]), static_cast<float>(x[1]), static_cast<float>(x[2]), static_cast<float>(x[3])};
   }
-  TESSERA_INLINE N flip_signs(N word) { return word ^ static_cast<int32_t>(0x80808080); }
+  TESSERA_INLINE N shift_left(N x, int bits) { return x << bits; }
+  TESSERA_INLINE N shift_right_signed(N x, int bits) { return x >> bits; }
+  TESSERA_INLINE N bit_and(N x, uint32_t mask) { return x & static_cast<int32_t>(mask); }
+  TESSERA_INLINE N bit_xor(N x, uint32_t mask) { return x ^ static_cast<int32_t>(mask); }
   TESSERA_INLINE float first(F x) { return x[0]; }
   TESSERA_INLINE float reduce_max(F x) {
     const float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
