@@ -12,6 +12,7 @@ struct Avx2 {
   using N = __m256i;
   static constexpr int kLanes = 8;
   static constexpr int kRowBlock = 4;
+  static constexpr bool kFloorScaling = false;
   static constexpr float kExp2Floor = -127.0f;  // scale_by_power_of_2 makes 2^-127 zero
 
   TESSERA_INLINE F zero() { return _mm256_setzero_ps(); }

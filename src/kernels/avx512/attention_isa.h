@@ -15,6 +15,7 @@ struct Avx512 {
   using N = __m512i;
   static constexpr int kLanes = 16;
   static constexpr int kRowBlock = 8;
+  static constexpr bool kFloorScaling = true;
   static constexpr float kExp2Floor = -200.0f;  // scale_by_power_of_2 makes 2^-200 zero
 
   TESSERA_INLINE F zero() { return _mm512_setzero_ps(); }
@@ -31,7 +32,8 @@ struct Avx512 {
   TESSERA_INLINE F abs(F x) { return _mm512_andnot_ps(set1(-0.0f), x); }
   TESSERA_INLINE F copy_sign(F x, F sign) { return _mm512_or_ps(x, _mm512_and_ps(set1(-0.0f), sign)); }
   TESSERA_INLINE F round(F x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  TESSERA_INLINE F scale_by_power_of_2(F x, F n) { return _mm512_scalef_ps(x, n); }
+  TESSERA_INLINE F scale_by_power_of_2(F x, F n) { return _mm512_scalef_ps(x, n); }  // rounds n down
+  TESSERA_INLINE F fraction(F x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }  // 0 of -inf
   TESSERA_INLINE F select_lanes(int begin, int end, F x, F other) {
     const N lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __mmask16 shown = _mm512_cmpge_epi32_mask(lane, _mm512_set1_epi32(begin)) &

@@ -14,6 +14,7 @@ struct Generic {
   typedef int32_t N __attribute__((vector_size(16)));
   static constexpr int kLanes = 4;
   static constexpr int kRowBlock = 4;
+  static constexpr bool kFloorScaling = false;
   static constexpr float kExp2Floor = -127.0f;  // scale_by_power_of_2 makes 2^-127 zero
 
   TESSERA_INLINE F zero() { return F{}; }
