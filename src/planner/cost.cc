@@ -181,6 +181,14 @@ Result<WeightSizes> weight_sizes(const ModelShape& m, const NumberTypes& types, 
   return sizes;
 }
 
+double packed_growth(std::string_view type) {
+  constexpr std::pair<std::string_view, double> kGrowth[] = {{"q4_k", 1.028}, {"q5_k", 1.023}, {"q3_k", 1.036}, {"iq4_xs", 1.015}};
+  for (const auto& [name, growth] : kGrowth) {
+    if (name == type) return growth;
+  }
+  return 1;
+}
+
 double padded_heads(const ModelShape& m, const Partition& p) {
   const double n = static_cast<double>(p.mesh.size()), h = static_cast<double>(m.heads);
   return std::ceil(h / n) * n;

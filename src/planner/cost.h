@@ -42,6 +42,9 @@ struct WeightSizes {
 };
 Result<WeightSizes> weight_sizes(const ModelShape& model, const NumberTypes& types, double padded_heads);
 
+// Bytes of this engine's packed weights over those of the file (scales unpacked from six bits).
+double packed_growth(std::string_view type);
+
 // Heads are spread over the chips of a stage in whole heads: 48 on 64 chips cost as much as 64.
 double padded_heads(const ModelShape& model, const Partition& partition);
 

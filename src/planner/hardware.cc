@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <thread>
 
 #include "base/cpu_features.h"
+#include "base/thread_pool.h"
 #include "planner/embedded.h"
 #include "planner/json_fields.h"
 
@@ -100,7 +100,7 @@ Json network_to_json(const NetworkSpec& n) {
 HardwareSpec guess_this_machine() {
   HardwareSpec spec;
   const uint32_t features = cpu_features();
-  const double cores = std::max(1u, std::thread::hardware_concurrency());
+  const double cores = default_thread_count();
   const double hertz = 2.5e9;
   const double f32_per_cycle = (features & kCpuAvx512) ? 32 : (features & kCpuAvx2) ? 16 : 8;
   const bool fast_int8 = (features & (kCpuAvx512Vnni | kCpuAvxVnni | kCpuNeonDot)) != 0;

@@ -1,7 +1,10 @@
 #include "planner/measured.h"
 
+#include <algorithm>
+
 #include "planner/embedded.h"
 #include "planner/json_fields.h"
+#include "planner/memory.h"
 #include "planner/resolve.h"
 
 namespace tessera {
@@ -59,6 +62,16 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
   f.number("n_depth", &depth, 0, 1e9);
   f.number("n_seqs", &sequences, 1, 1e6);
   f.require("avg_ns");
+  f.number("peak_resident_bytes", &record.peak_resident_bytes, 0, 1e18);
+  if (const Json* samples = f.array("samples_ns"); samples != nullptr && !samples->empty()) {
+    // The median: one disturbed sample must not count as the machine's speed.
+    std::vector<double> times;
+    for (const Json& s : *samples) {
+      if (s.is_number()) times.push_back(s.get<double>());
+    }
+    std::sort(times.begin(), times.end());
+    if (!times.empty() && times.front() >= 1) avg_ns = (times[times.size() / 2] + times[(times.size() - 1) / 2]) / 2;
+  }
   const Json* shape = f.object("shape");
   TESSERA_RETURN_IF_ERROR(f.status());
   if (n_prompt == 0 && n_gen == 0) return invalid_argument("{}: n_prompt and n_gen are both 0", where);
@@ -134,6 +147,23 @@ Result<std::vector<BenchRecord>> parse_bench_results(std::string_view text, std:
   }
   if (records.empty()) return invalid_argument("{}: no records", where);
   return records;
+}
+
+BenchPrediction predict_bench(const ModelShape& model, const HardwareSpec& hardware, const BenchTest& test) {
+  BenchPrediction prediction;
+  prediction.relative_error = hardware.calibration.leave_one_out_p90;
+  NumberTypes types;
+  types.kv_element_bytes = test.kv_element_bytes;
+  if (model.stored_stack_bytes > 0) types.weight_type.clear();
+  if (test.prompt_tokens > 0)
+    prediction.seconds += predict_pass(model, hardware, {}, {test.sequences, test.prompt_tokens, test.depth}, types).total;
+  if (test.generated_tokens > 0) {
+    const int64_t middle = test.depth + test.prompt_tokens + test.generated_tokens / 2;
+    prediction.seconds += static_cast<double>(test.generated_tokens) * predict_pass(model, hardware, {}, {test.sequences, 1, middle}, types).total;
+  }
+  const int64_t context = test.depth + test.prompt_tokens + test.generated_tokens;
+  prediction.peak_bytes = memory_per_chip(model, hardware, {}, types, {test.sequences, context, kEngineChunkTokens}).total();
+  return prediction;
 }
 
 }  // namespace tessera

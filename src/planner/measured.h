@@ -36,8 +36,21 @@ Result<std::vector<MeasuredPoint>> shipped_measured(std::string_view name, const
 struct BenchRecord {
   MeasuredPoint point;
   double recorded_prediction = 0;  // seconds of one pass, as bench predicted it; 0 = absent
+  double peak_resident_bytes = 0;
 };
 Result<std::vector<BenchRecord>> parse_bench_results(std::string_view text, std::string_view where);
+
+// What bench asks before it measures: the time of a test, all its tokens together (predicted_ns), and the memory.
+struct BenchTest {
+  int64_t prompt_tokens = 0, generated_tokens = 0, depth = 0, sequences = 1;
+  double kv_element_bytes = 2;
+};
+struct BenchPrediction {
+  double seconds = 0;
+  double relative_error = 0;
+  double peak_bytes = 0;
+};
+BenchPrediction predict_bench(const ModelShape& model, const HardwareSpec& hardware, const BenchTest& test);
 
 }  // namespace tessera
 

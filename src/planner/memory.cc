@@ -10,13 +10,26 @@ namespace {
 
 bool is_gathered(FfnLayout layout) { return layout != FfnLayout::kWs1d && layout != FfnLayout::kWs2d; }
 
-// Residual stream, normed copy, fused projections and feed-forward halves of one chunk, in f32 on one machine and in the
-// activation type on accelerators; logits in f32.
+// This engine: residual stream and its normed copy, then either queries, keys, values and mixed heads or both halves of
+// the feed-forward, all f32; activations once more as int8 with scales.
+double engine_scratch_bytes(const ModelShape& m, const Partition& p, const MemoryRequest& request, double heads) {
+  const double n = static_cast<double>(p.mesh.size()), e = static_cast<double>(m.model_dim);
+  const double rows = static_cast<double>(std::min({request.chunk_tokens, request.context * request.sequences, kEngineChunkTokens}));
+  const double used = m.experts > 0 ? static_cast<double>(m.experts_per_token + m.shared_experts) : 1;
+  const double attention = (2 * heads * static_cast<double>(m.head_dim) + kv_elements_per_token_layer(m)) / n;
+  const double ffn = static_cast<double>(m.ff_matrices - 1) * static_cast<double>(m.ff_dim) * used / n;
+  const double widest = std::max(e, static_cast<double>(m.ff_dim) / n);
+  return rows * (4 * (2 * e + std::max(attention, ffn)) + 1.25 * widest) +
+         4 * static_cast<double>(m.vocab) * static_cast<double>(request.sequences);
+}
+
+// Accelerators: residual stream, normed copy, fused projections and feed-forward halves of one chunk; logits in f32.
 double scratch_bytes(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const NumberTypes& types,
                      const MemoryRequest& request, double heads) {
+  if (hw.compute_in_int8) return engine_scratch_bytes(m, p, request, heads);
   const double n = static_cast<double>(p.mesh.size());
   const double x = p.ffn == FfnLayout::kWs1d ? 1 : static_cast<double>(p.mesh.x), yz = n / x;
-  const double element = hw.compute_in_int8 ? 4 : types.activation_bytes;
+  const double element = types.activation_bytes;
   const double per_chip = is_gathered(p.ffn) ? n : 1;  // weight-gathered: each chip has its own sequences
   const double tokens = std::min(static_cast<double>(request.chunk_tokens), static_cast<double>(request.context)) *
                         (is_gathered(p.ffn) ? std::ceil(static_cast<double>(request.sequences) / per_chip) : 1);
@@ -65,7 +78,15 @@ MemoryUse memory_per_chip(const ModelShape& m, const HardwareSpec& hw, const Par
   const Result<WeightSizes> checked = weight_sizes(m, types, heads);
   const WeightSizes sizes = checked.ok() ? *checked : WeightSizes{};
   use.weights = sizes.total() / static_cast<double>(p.chips());
-  const double kept = kept_tokens(m, static_cast<double>(request.context));
+  double kept = kept_tokens(m, static_cast<double>(request.context));
+  if (hw.compute_in_int8) {
+    // Rows of the token table are read from the mapped file; the output matrix is packed even when it is the same table.
+    const double output = sizes.output > 0 ? sizes.output : sizes.embedding;
+    const std::string& type = types.weight_type.empty() ? m.stored_type : types.weight_type;
+    use.weights = (sizes.stack * packed_growth(type) + output) / static_cast<double>(p.chips());
+    constexpr double kPage = 64;
+    kept = std::ceil(kept / kPage) * kPage;
+  }
   use.kv = kept * kv_bytes_per_context_token(m, p, request.sequences, types.kv_element_bytes);
   use.scratch = scratch_bytes(m, hw, p, types, request, heads);
   use.transport = transport_bytes(m, hw, p, types, request, heads, sizes.stack);

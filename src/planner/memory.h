@@ -15,6 +15,8 @@ struct MemoryUse {
   double total() const { return weights + kv + scratch + transport + program; }
 };
 
+inline constexpr int64_t kEngineChunkTokens = 512;  // this engine's default batch
+
 struct MemoryRequest {
   int64_t sequences = 1;
   int64_t context = 2048;

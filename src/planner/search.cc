@@ -103,7 +103,7 @@ Result<Candidate> evaluate(const PlanRequest& r, const Partition& resting, const
   c.decode_partition = decode.partition;
   c.prefill = prefill.cost;
   c.decode = decode.cost;
-  const MemoryRequest request{batch, r.prompt_tokens + r.generated_tokens, 2048};
+  const MemoryRequest request{batch, r.prompt_tokens + r.generated_tokens, r.hardware.compute_in_int8 ? kEngineChunkTokens : 2048};
   const MemoryUse in_prefill = memory_per_chip(r.model, r.hardware, prefill.partition, types, request);
   c.memory = memory_per_chip(r.model, r.hardware, decode.partition, types, request);
   c.memory.scratch = std::max(c.memory.scratch, in_prefill.scratch);
