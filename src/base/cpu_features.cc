@@ -1,16 +1,31 @@
 #include "base/cpu_features.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <fstream>
 #include <utility>
 
 namespace tessera {
+namespace {
+
+#if defined(__x86_64__)
+// clang 14's __builtin_cpu_supports does not know this name.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
+}  // namespace
 
 uint32_t cpu_features() {
   static const uint32_t features = [] {
     uint32_t f = 0;
 #if defined(__x86_64__)
     __builtin_cpu_init();  // also checks XCR0
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) f |= kCpuAvx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) f |= kCpuAvx2;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) {
       f |= kCpuAvx512;
