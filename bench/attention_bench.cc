@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <map>
 #include <random>
@@ -85,33 +86,70 @@ struct Cache {
   std::vector<int32_t> page_numbers;
 };
 
+// Queries of all sequences against one layer of a cache.
+class Runner {
+ public:
+  Runner(const Options& o, ThreadPool& pool)
+      : o_(o), ctx_{pool, arena_}, q_(rows() * q_dim()), out_(q_.size()) {
+    std::mt19937 random(2);
+    std::normal_distribution<float> normal;
+    for (float& v : q_) v = normal(random);
+  }
+
+  void run(Cache& cache, int64_t layer) {
+    const int64_t tokens = o_.number("tokens"), depth = o_.number("depth"), pages = ceil_div(depth + tokens, kPageTokens);
+    parts_.clear();
+    queries_.clear();
+    for (int64_t s = 0; s < o_.number("sequences"); ++s) {
+      parts_.push_back({{&cache.layout, cache.layer(layer), std::span(cache.page_numbers).subspan(s * pages, pages)},
+                        {}, {1.0f / std::sqrt(static_cast<float>(cache.layout.head_dim)), 0.0f}});
+    }
+    for (size_t s = 0; s < parts_.size(); ++s) {
+      queries_.push_back({static_cast<int64_t>(s) * tokens, tokens, depth, std::span(parts_).subspan(s, 1)});
+    }
+    arena_.reset();
+    attend(ctx_, kernels().attention, queries_, Rows<const float>(q_.data(), rows(), q_dim()),
+           Rows<float>(out_.data(), rows(), q_dim()));
+  }
+  int64_t rows() const { return o_.number("tokens") * o_.number("sequences"); }
+  int64_t q_dim() const { return o_.number("heads") * o_.number("head-dim"); }
+  const std::vector<float>& out() const { return out_; }
+
+ private:
+  const Options& o_;
+  Arena arena_;
+  OpContext ctx_;
+  std::vector<float> q_, out_;
+  std::vector<AttentionPart> parts_;
+  std::vector<AttentionQueries> queries_;
+};
+
+double error_against_f32(Options o, ThreadPool& pool) {
+  o.values["layers"] = "1";
+  Options exact = o;
+  exact.values["ctk"] = exact.values["ctv"] = "f32";
+  const int64_t tokens = o.number("depth") + o.number("tokens");
+  Cache cache(o, tokens), exact_cache(exact, tokens);
+  Runner runner(o, pool), exact_runner(exact, pool);
+  runner.run(cache, 0);
+  exact_runner.run(exact_cache, 0);
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < runner.out().size(); ++i) {
+    const double x = runner.out()[i], y = exact_runner.out()[i];
+    difference += (x - y) * (x - y);
+    size += y * y;
+  }
+  return std::sqrt(difference / size);
+}
+
 int run(const Options& o) {
   ThreadPool pool(static_cast<int>(o.number("threads")));
   const int64_t depth = o.number("depth"), tokens = o.number("tokens"), sequences = o.number("sequences");
-  const int64_t layers = o.number("layers"), q_dim = o.number("heads") * o.number("head-dim");
+  const int64_t layers = o.number("layers");
   Cache cache(o, depth + tokens);
-  const int64_t rows = tokens * sequences, pages = ceil_div(depth + tokens, kPageTokens);
-  std::vector<float> q(rows * q_dim), out(rows * q_dim);
-  std::mt19937 random(2);
-  std::normal_distribution<float> normal;
-  for (float& v : q) v = normal(random);
-  Arena arena;
-  OpContext ctx{pool, arena};
+  Runner runner(o, pool);
   const auto attend_all = [&] {
-    for (int64_t l = 0; l < layers; ++l) {
-      std::vector<AttentionPart> parts;
-      std::vector<AttentionQueries> queries;
-      for (int64_t s = 0; s < sequences; ++s) {
-        parts.push_back({{&cache.layout, cache.layer(l), std::span(cache.page_numbers).subspan(s * pages, pages)},
-                         {},
-                         {0.125f, 0.0f}});
-      }
-      for (int64_t s = 0; s < sequences; ++s)
-        queries.push_back({s * tokens, tokens, depth, std::span(parts).subspan(s, 1)});
-      arena.reset();
-      attend(ctx, kernels().attention, queries, Rows<const float>(q.data(), rows, q_dim),
-             Rows<float>(out.data(), rows, q_dim));
-    }
+    for (int64_t l = 0; l < layers; ++l) runner.run(cache, l);
   };
   const ReadLoop read = best_read_loop(cpu_features());
   const auto read_all = [&] {
@@ -136,7 +174,7 @@ int run(const Options& o) {
   const Summary a = summarize(attend_seconds), r = summarize(read_seconds);
   const double bytes = static_cast<double>(cache.memory.size());
   const double pairs = static_cast<double>(tokens) * (static_cast<double>(depth) + static_cast<double>(tokens + 1) / 2);
-  const double flops = 4.0 * pairs * static_cast<double>(q_dim * layers * sequences);
+  const double flops = 4.0 * pairs * static_cast<double>(runner.q_dim() * layers * sequences);
   fmt::print("{}/{}x{} layers {} depth {} tokens {} sequences {} {}/{} threads {} cores {}\n", o.values.at("heads"),
              o.values.at("kv-heads"), o.values.at("head-dim"), layers, depth, tokens, sequences, o.values.at("ctk"),
              o.values.at("ctv"), pool.threads(), to_string(state));
@@ -146,6 +184,7 @@ int run(const Options& o) {
       "  read once {:8.3f} ms ({:.3f}-{:.3f})  {:.1f} MB, {:.1f} GB/s; attention / read = {:.2f} (minima {:.2f})\n",
       r.median * 1e3, r.low * 1e3, r.high * 1e3, bytes / 1e6, bytes / r.median / 1e9, a.median / r.median,
       a.low / r.low);
+  fmt::print("  error     {:8.2e}\n", error_against_f32(o, pool));
   return 0;
 }
 
