@@ -56,12 +56,7 @@ HardwareSpec hardware_from_probe(const ProbeReport& report, HardwareSpec base) {
     base.kernels[std::string(to_string(r.dtype))] = {median(r.prefill_gops) * 1e9, median(r.decode_gb_per_s) * 1e9,
                                                      r.half_rate_rows};
   }
-  // A layer is about nine parallel sections.
-  constexpr double kSectionsPerLayer = 9;
-  for (const BarrierResult& b : report.barriers) {
-    if (b.threads == threads) base.constants.layer_seconds = kSectionsPerLayer * median(b.samples) * 1e-9;
-  }
-  base.calibration.note = "limits and kernel rates measured; `tessera bench` measures whole models";
+  use_engine_constants(&base);
   return base;
 }
 

@@ -22,16 +22,44 @@ struct Rates {
   double weight_bandwidth = 0;
 };
 
+// The measured rate of a type, or of the type whose kernel does most like it.
+const KernelRate* kernel_rate(const HardwareSpec& hardware, const std::string& type) {
+  constexpr std::pair<std::string_view, std::string_view> kLike[] = {
+      {"q4_1", "q4_0"}, {"q5_0", "q4_0"}, {"q5_1", "q4_0"}, {"iq4_nl", "q4_0"}, {"mxfp4", "q4_0"}, {"w8", "q8_0"},   {"int8", "q8_0"},
+      {"i8", "q8_0"},   {"int4", "q4_0"}, {"q5_k", "q4_k"}, {"q3_k", "q4_k"},   {"q2_k", "q4_k"},  {"iq4_xs", "q4_k"}};
+  if (const auto it = hardware.kernels.find(type); it != hardware.kernels.end()) return &it->second;
+  for (const auto& [name, like] : kLike) {
+    if (name != type) continue;
+    const auto it = hardware.kernels.find(std::string(like));
+    return it == hardware.kernels.end() ? nullptr : &it->second;
+  }
+  return nullptr;
+}
+
 Rates matmul_rates(const HardwareSpec& hardware, const std::string& type, double rows) {
   Rates rates;
-  if (const auto it = hardware.kernels.find(type); it != hardware.kernels.end()) {
-    rates.flops = it->second.matmul_flops * hardware.constants.kernel_compute_fraction * rows / (rows + it->second.batch_half_rows);
-    rates.weight_bandwidth = it->second.weight_bandwidth * hardware.constants.kernel_bandwidth_fraction;
+  if (const KernelRate* kernel = kernel_rate(hardware, type)) {
+    rates.flops = kernel->matmul_flops * hardware.constants.kernel_compute_fraction * rows / (rows + kernel->batch_half_rows);
+    rates.weight_bandwidth = kernel->weight_bandwidth * hardware.constants.kernel_bandwidth_fraction;
     return rates;
   }
   rates.flops = peak_for_weights(hardware, type) * hardware.constants.compute_fraction;
   rates.weight_bandwidth = hardware.memory_bandwidth * hardware.constants.bandwidth_fraction;
   return rates;
+}
+
+// A file may mix types: rates that give the sum of the parts' times.
+Rates stack_rates(const ModelShape& m, const HardwareSpec& hardware, const std::string& weight_type, double rows) {
+  if (!weight_type.empty() || m.stored_parts.empty()) return matmul_rates(hardware, weight_type.empty() ? m.stored_type : weight_type, rows);
+  double bytes = 0, params = 0, byte_seconds = 0, flop_seconds = 0;
+  for (const StoredPart& part : m.stored_parts) {
+    const Rates rates = matmul_rates(hardware, part.type, rows);
+    bytes += part.bytes;
+    params += part.params;
+    byte_seconds += part.bytes / rates.weight_bandwidth;
+    flop_seconds += part.params / rates.flops;
+  }
+  return {params / flop_seconds, bytes / byte_seconds};
 }
 
 bool is_gathered(FfnLayout layout) { return layout != FfnLayout::kWs1d && layout != FfnLayout::kWs2d; }
@@ -49,6 +77,7 @@ struct Work {
   double attention_flops = 0;  // per chip
   double weight_bytes = 0;     // per chip, read from memory
   double kv_bytes = 0;         // per chip
+  double elements = 0;         // of activations that vector loops touch, per chip
   double output_flops = 0, output_bytes = 0;
   LayerWire wire;              // per layer
 };
@@ -89,6 +118,11 @@ Work count_work(const ModelShape& m, const HardwareSpec& hw, const Partition& p,
   const double hq = heads * static_cast<double>(m.head_dim);
   w.attention_flops = 4 * attended * hq * tokens * w.stage_layers / n;
 
+  // Two norms, two additions and their copies of the residual; gate, up and product; queries, keys and the mixed heads.
+  const double used = m.experts > 0 ? static_cast<double>(m.experts_per_token + m.shared_experts) : 1;
+  const double width = 8 * static_cast<double>(m.model_dim) + 3 * used * static_cast<double>(m.ff_dim) + 3 * hq;
+  w.elements = tokens * width * w.stage_layers / n;
+
   const double ff_share = ff_params_per_layer(m) / (ff_params_per_layer(m) + attention_params_per_layer(padded));
   const double touched = 1 - ff_share * (1 - touched_ff_fraction(m, tokens));
   w.weight_bytes = sizes.stack / stages / n * touched;
@@ -105,9 +139,10 @@ Work count_work(const ModelShape& m, const HardwareSpec& hw, const Partition& p,
 PassCost stage_cost(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass, const NumberTypes& types) {
   const Work w = count_work(m, hw, p, pass, types, padded_heads(m, p));
   const Constants& c = hw.constants;
-  const std::string type = types.weight_type.empty() ? m.stored_type : types.weight_type;
-  const double tokens = pass.total_tokens();
-  const Rates rates = matmul_rates(hw, type, tokens);
+  const Rates rates = stack_rates(m, hw, types.weight_type, pass.total_tokens());
+  const std::string& type = types.weight_type.empty() ? m.stored_type : types.weight_type;
+  const std::string& output_type = types.weight_type.empty() && !m.stored_output_type.empty() ? m.stored_output_type : type;
+  const Rates output = matmul_rates(hw, output_type, static_cast<double>(pass.sequences));
   PassCost cost;
   cost.compute = w.matmul_flops / rates.flops;
   cost.weights = w.weight_bytes / rates.weight_bandwidth;
@@ -116,8 +151,8 @@ PassCost stage_cost(const ModelShape& m, const HardwareSpec& hw, const Partition
   cost.wire = w.stage_layers * wire_seconds(hw, p, w.wire);
   cost.gather = w.stage_layers * gather_seconds(hw, p, w.wire);
   cost.hops = w.stage_layers * hop_seconds(hw, w.wire);
-  cost.fixed = w.stage_layers * c.layer_seconds + c.step_seconds;
-  cost.unembed = joined(c.overlap, w.output_flops / rates.flops, w.output_bytes / rates.weight_bandwidth);
+  cost.fixed = w.stage_layers * c.layer_seconds + c.step_seconds + w.elements * c.element_seconds;
+  cost.unembed = joined(c.overlap, w.output_flops / output.flops, w.output_bytes / output.weight_bandwidth);
   // On processors that compute attention in vector units the cache is read while scores are computed.
   const double attend = hw.compute_in_int8 ? std::max(cost.attention, cost.kv) : 0;
   const double matmul = cost.compute + (hw.compute_in_int8 ? 0 : cost.attention);

@@ -2,7 +2,7 @@
 // completed by what the paper leaves out: fixed time per layer, hops, achieved fractions, attention arithmetic, the
 // unembedding, padding of heads, partial overlap. docs/planner.md derives every term.
 //
-//   t = t_s + L (t_0 + hops t_h) + ||compute/e_c, weights/e_w||_p + attention + kv/e_kv + wire/e_n + unembed
+//   t = t_s + elements t_e + L (t_0 + hops t_h) + ||compute/e_c, weights/e_w||_p + attention + kv/e_kv + wire/e_n + unembed
 //   weight-gathered: the gathered bytes join the first norm (they overlap the matmuls; looped einsum, section 3.5)
 #ifndef TESSERA_PLANNER_COST_H_
 #define TESSERA_PLANNER_COST_H_

@@ -48,6 +48,7 @@ struct Constants {
   double layer_seconds = 0;       // t_0: fixed time per layer and pass
   double hop_seconds = 0;         // t_h: per hop of a collective
   double step_seconds = 0;        // t_s: fixed time per pass
+  double element_seconds = 0;     // t_e: per activation element of norms, activations, quantization, on one chip
   double overlap = 0;             // p: (sum a_i^p)^(1/p) joins what runs at the same time; 1 none, 0 = perfect (max)
   double attention_fraction = 1;  // of peak, for scores and weighted sum
   double kv_bandwidth_fraction = 1;
@@ -87,6 +88,11 @@ struct HardwareSpec {
 
 // Peak for products with weights of this type; falls back from int8 to bf16 to f32.
 double peak_for_weights(const HardwareSpec& hardware, std::string_view weight_type);
+
+// What whole models on this engine add to measured kernel rates, and the record of how well that predicts: the start for
+// every machine that `tessera probe` measured.
+Constants engine_constants();
+void use_engine_constants(HardwareSpec* hardware);
 
 Result<HardwareSpec> parse_hardware(std::string_view json, std::string_view where);
 Result<HardwareSpec> load_hardware(const std::string& path);

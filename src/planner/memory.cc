@@ -80,10 +80,11 @@ MemoryUse memory_per_chip(const ModelShape& m, const HardwareSpec& hw, const Par
   use.weights = sizes.total() / static_cast<double>(p.chips());
   double kept = kept_tokens(m, static_cast<double>(request.context));
   if (hw.compute_in_int8) {
-    // Rows of the token table are read from the mapped file; the output matrix is packed even when it is the same table.
+    // The token table stays in the mapped file, and use makes it resident; the output matrix is packed even when it is
+    // the same table.
     const double output = sizes.output > 0 ? sizes.output : sizes.embedding;
     const std::string& type = types.weight_type.empty() ? m.stored_type : types.weight_type;
-    use.weights = (sizes.stack * packed_growth(type) + output) / static_cast<double>(p.chips());
+    use.weights = (sizes.stack * packed_growth(type) + output + sizes.embedding) / static_cast<double>(p.chips());
     constexpr double kPage = 64;
     kept = std::ceil(kept / kPage) * kPage;
   }

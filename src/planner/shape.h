@@ -12,6 +12,12 @@
 
 namespace tessera {
 
+// Weights of the layers that a file stores in one type.
+struct StoredPart {
+  std::string type;
+  double bytes = 0, params = 0;
+};
+
 struct ModelShape {
   std::string name;
   std::string source;
@@ -42,6 +48,8 @@ struct ModelShape {
   double stored_embedding_bytes = 0;  // token table
   double stored_output_bytes = 0;     // unembedding; 0 when tied
   std::string stored_type;            // type of most stack weights: "q4_k"
+  std::string stored_output_type;     // of the unembedding, or of the token table when tied
+  std::vector<StoredPart> stored_parts;  // what "q4_k_m" mixes; bytes add up to stored_stack_bytes
 };
 
 double attention_params_per_layer(const ModelShape& m);  // E(2HQ + kv)

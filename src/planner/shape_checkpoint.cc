@@ -48,25 +48,34 @@ int64_t block_of(std::string_view name) {
 
 void read_sizes(const WeightSource& weights, ModelShape* m) {
   std::set<int64_t> blocks;
-  std::map<DType, double> by_type;
+  std::map<DType, StoredPart> by_type;
   for (const WeightInfo& w : weights.weights()) {
     const double bytes = static_cast<double>(w.bytes);
     if (const int64_t block = block_of(w.name); block >= 0) {
       blocks.insert(block);
       m->stored_stack_bytes += bytes;
-      by_type[w.dtype] += bytes;
+      StoredPart& part = by_type[w.dtype];
+      part.type = std::string(to_string(w.dtype));
+      part.bytes += bytes;
+      part.params += static_cast<double>(w.shape.elements());
     } else if (w.name == "output.weight") {
       m->stored_output_bytes = bytes;
+      m->stored_output_type = std::string(to_string(w.dtype));
     } else {
+      if (w.name == "token_embd.weight" && m->tied_embeddings) m->stored_output_type = std::string(to_string(w.dtype));
       m->stored_embedding_bytes += bytes;
     }
   }
   // The first file of a split set, alone, holds some of the layers: the others are taken to be like them.
-  if (!blocks.empty()) m->stored_stack_bytes *= static_cast<double>(m->layers) / static_cast<double>(blocks.size());
+  const double growth = blocks.empty() ? 1 : static_cast<double>(m->layers) / static_cast<double>(blocks.size());
+  m->stored_stack_bytes *= growth;
   double most = 0;
-  for (const auto& [type, bytes] : by_type) {
-    if (bytes > most) m->stored_type = std::string(to_string(type));
-    most = std::max(most, bytes);
+  for (auto& [type, part] : by_type) {
+    if (part.bytes > most) m->stored_type = part.type;
+    most = std::max(most, part.bytes);
+    part.bytes *= growth;
+    part.params *= growth;
+    m->stored_parts.push_back(part);
   }
 }
 
