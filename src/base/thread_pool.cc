@@ -65,14 +65,42 @@ int default_thread_count() {
   return count;
 }
 
+namespace {
+
+// One thread's share of the chunks of a loop. The owner takes from the front, so that it walks through memory in one
+// stream; who has finished takes from the back of the others.
+struct alignas(64) Share {
+  std::atomic<uint64_t> range{0};  // begin in the high, end in the low half
+
+  static uint64_t pack(uint32_t begin, uint32_t end) { return uint64_t{begin} << 32 | end; }
+  bool take_front(uint32_t* chunk) {
+    for (uint64_t r = range.load(std::memory_order_relaxed);;) {
+      const auto begin = static_cast<uint32_t>(r >> 32), end = static_cast<uint32_t>(r);
+      if (begin >= end) return false;
+      *chunk = begin;
+      if (range.compare_exchange_weak(r, pack(begin + 1, end), std::memory_order_relaxed)) return true;
+    }
+  }
+  bool take_back(uint32_t* chunk) {
+    for (uint64_t r = range.load(std::memory_order_relaxed);;) {
+      const auto begin = static_cast<uint32_t>(r >> 32), end = static_cast<uint32_t>(r);
+      if (begin >= end) return false;
+      *chunk = end - 1;
+      if (range.compare_exchange_weak(r, pack(begin, end - 1), std::memory_order_relaxed)) return true;
+    }
+  }
+};
+
+}  // namespace
+
 struct ThreadPool::Shared {
   alignas(64) std::atomic<uint32_t> generation{0};  // a new value starts a section
   alignas(64) std::atomic<int32_t> running{0};      // workers that have not finished the section
-  alignas(64) std::atomic<int64_t> next{0};         // parallel_for: next chunk begins here
   FunctionRef<void(int)>* fn = nullptr;
   bool stop = false;
   bool in_section = false;
   std::vector<std::thread> workers;
+  std::vector<Share> shares;                        // parallel_for: of each thread
 
   void work(int thread) {
     uint32_t seen = 0;
@@ -87,6 +115,7 @@ struct ThreadPool::Shared {
 
 ThreadPool::ThreadPool(int threads) : shared_(std::make_unique<Shared>()) {
   if (threads <= 0) threads = default_thread_count();
+  shared_->shares = std::vector<Share>(static_cast<size_t>(threads));
   for (int i = 1; i < threads; ++i) {
     shared_->workers.emplace_back([shared = shared_.get(), i] { shared->work(i); });
   }
@@ -126,12 +155,25 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t
     return;
   }
   Shared& s = *shared_;
-  s.next.store(0, std::memory_order_relaxed);
+  // Chunks are numbered with 32 bits.
+  grain = std::max(grain, n / (int64_t{1} << 31) + 1);
+  const auto chunks = static_cast<uint32_t>((n + grain - 1) / grain);
+  const auto count = static_cast<uint32_t>(threads());
+  for (uint32_t i = 0; i < count; ++i) {
+    s.shares[i].range.store(Share::pack(static_cast<uint32_t>(uint64_t{chunks} * i / count),
+                                        static_cast<uint32_t>(uint64_t{chunks} * (i + 1) / count)),
+                            std::memory_order_relaxed);
+  }
+  const auto call = [&](uint32_t chunk, int thread) {
+    const int64_t begin = chunk * grain;
+    fn(begin, std::min(begin + grain, n), thread);
+  };
   run([&](int thread) {
-    for (;;) {
-      const int64_t begin = s.next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= n) return;
-      fn(begin, std::min(begin + grain, n), thread);
+    uint32_t chunk = 0;
+    while (s.shares[thread].take_front(&chunk)) call(chunk, thread);
+    for (uint32_t i = 1; i < count; ++i) {
+      Share& other = s.shares[(static_cast<uint32_t>(thread) + i) % count];
+      while (other.take_back(&chunk)) call(chunk, thread);
     }
   });
 }

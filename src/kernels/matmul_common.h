@@ -51,8 +51,8 @@ constexpr uint8_t kMxfp4Codes[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14,
 TESSERA_STATIC_INLINE BlockTile advance(const BlockTile& x, int64_t blocks) {
   BlockTile y = x;
   y.codes += blocks * 32 * x.width;
-  y.neg_sum32 += blocks * x.width;
-  y.neg_sum16 += blocks * 2 * x.width;
+  y.start32 += blocks * x.width;
+  y.start16 += blocks * 2 * x.width;
   y.pair32 += blocks * x.width;  // two blocks share a pair
   y.pair16 += blocks * 2 * x.width;
   y.scale += blocks / kGroupBlocks * x.width;

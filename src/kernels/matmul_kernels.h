@@ -11,7 +11,7 @@
 //   y = sum over groups g of  x_scale[g] * a[g],   a[g] = fma over blocks b in g of  float(dot[b]) * w_scale[b]
 //   dot[b] = sum over 32 columns of (code - offset) * x        exact in int32, so its order is free
 //
-// plus, for formats with a minimum per block, float(sum of x) * bias[b] (both negated in memory), or, where minima are small integers, one
+// plus, for formats with a minimum per block, float(sum of x) * bias[b], or, where minima are small integers, one
 // float(sum over b of min[b] * sum of x[b]) * -d_min per group. Half-block formats do the same with 16 columns.
 // Float weights (F32, F16, BF16) are summed by fused multiply-adds in column order.
 #ifndef TESSERA_KERNELS_MATMUL_KERNELS_H_
@@ -45,16 +45,20 @@ inline constexpr int kPanelRows = 32;
 inline constexpr int kBlockCols = 32;
 inline constexpr int kGroupCols = 128;  // columns that share one activation scale
 inline constexpr int kGroupBlocks = kGroupCols / kBlockCols;
-inline constexpr int kBlockTokens = 6;   // most tokens of a tile of int8 activations: 12 + 12 of 32 registers are sums
+inline constexpr int kBlockTokens = 8;   // most tokens of a tile of int8 activations
+inline constexpr int kManyBlockTokens = 6;  // where there are many tiles: 12 + 12 of 32 registers are sums
 inline constexpr int kFloatTokens = 12;  // most tokens of a tile of f32 or bf16 activations
-inline constexpr int kUnpackCols = 512;  // most columns unpacked at a time: 16 KiB of codes, half of L1
+#ifndef UPC
+#define UPC 512
+#endif
+inline constexpr int kUnpackCols = UPC;  // most columns unpacked at a time: 16 KiB of codes, half of L1
 inline constexpr int kUnpackBlocks = kUnpackCols / kBlockCols;
 
 // int8 activations of `width` tokens. Blocks beyond the last column hold zeros. B = blocks, G = groups.
 struct BlockTile {
   int8_t* codes;    // [B][8][width][4]: 4 consecutive columns are one operand of a dot-product instruction
-  int32_t* neg_sum32;  // [B][width]     minus the sum of the 32 codes
-  int32_t* neg_sum16;  // [B][2][width]  of either half
+  int32_t* start32;  // [B][width]     -128 * sum of the 32 codes: what an offset of 128 adds, taken off
+  int32_t* start16;  // [B][2][width]  -32 * sum of the 16 codes of either half
   int16_t* pair32;  // [(B+1)/2][width][2]  sums of two blocks side by side
   int16_t* pair16;  // [B][width][2]        sums of both halves
   float* scale;     // [G][width]
@@ -67,7 +71,7 @@ struct UnpackedPanel {
   int64_t code_stride;
   int offset_shift;      // codes stand for code - (1 << offset_shift); -1: no offset
   float* scale;          // [blocks][32], half blocks [blocks][2][32]
-  float* neg_bias;       // [blocks][32]
+  float* bias;           // [blocks][32], times -1/128, which makes start32 the other factor
   int16_t* mins;         // [pairs][32][2]: pairs of blocks, or the halves of one block
   float* neg_d_min;      // [groups][32]
   uint8_t* code_memory;  // kUnpackBlocks * 1024 bytes that `codes` may point to
@@ -89,6 +93,7 @@ struct BlockTask {
   BlockTile x;                // begins at the first column of the range
   int64_t blocks;             // of the range; the range begins at a multiple of the group
   TileOutput out;
+  const int8_t* next_codes;   // many: codes of the tile that follows at the same columns, or null
 };
 
 struct FloatTask {

@@ -20,7 +20,7 @@ constexpr int64_t kCols = kBlocks * kBlockCols;
 
 struct Tile {
   std::vector<int8_t> codes;
-  std::vector<int32_t> neg_sum32, neg_sum16;
+  std::vector<int32_t> start32, start16;
   std::vector<int16_t> pair32, pair16;
   std::vector<float> scale;
   BlockTile view;
@@ -30,12 +30,12 @@ Tile make_tile(int64_t cols, int64_t width) {
   const int64_t blocks = (cols + kBlockCols - 1) / kBlockCols;
   Tile t;
   t.codes.resize(blocks * 32 * width);
-  t.neg_sum32.resize(blocks * width);
-  t.neg_sum16.resize(blocks * 2 * width);
+  t.start32.resize(blocks * width);
+  t.start16.resize(blocks * 2 * width);
   t.pair32.resize((blocks + 1) / 2 * 2 * width);
   t.pair16.resize(blocks * 2 * width);
   t.scale.resize((blocks + kGroupBlocks - 1) / kGroupBlocks * width);
-  t.view = {t.codes.data(),  t.neg_sum32.data(), t.neg_sum16.data(), t.pair32.data(),
+  t.view = {t.codes.data(),  t.start32.data(), t.start16.data(), t.pair32.data(),
             t.pair16.data(), t.scale.data(),     width};
   return t;
 }
@@ -77,7 +77,7 @@ struct Sums {
 std::vector<float> run_few(const MatmulKernels& k, PackedCodec codec, const std::vector<uint8_t>& panel, const Tile& x,
                            const float* add) {
   Sums sums(x.view.width, add);
-  k.few[codec](BlockTask{panel.data(), nullptr, x.view, kBlocks, sums.out});
+  k.few[codec](BlockTask{panel.data(), nullptr, x.view, kBlocks, sums.out, nullptr});
   return sums.y;
 }
 
@@ -93,8 +93,8 @@ std::vector<float> run_many(const MatmulKernels& k, PackedCodec codec, const std
     k.unpack[codec](panel.data(), first, kBlocks / 2, w);
     BlockTile part = x.view;
     part.codes += first * 32 * part.width;
-    part.neg_sum32 += first * part.width;
-    part.neg_sum16 += first * 2 * part.width;
+    part.start32 += first * part.width;
+    part.start16 += first * 2 * part.width;
     part.pair32 += first * part.width;
     part.pair16 += first * 2 * part.width;
     part.scale += first / kGroupBlocks * part.width;
@@ -103,7 +103,7 @@ std::vector<float> run_many(const MatmulKernels& k, PackedCodec codec, const std
       sums.out.c_in_stride = kPanelRows;
       sums.out.add = add;
     }
-    k.many[packed_codec_info(codec).kind](BlockTask{nullptr, &w, part, kBlocks / 2, sums.out});
+    k.many[packed_codec_info(codec).kind](BlockTask{nullptr, &w, part, kBlocks / 2, sums.out, nullptr});
   }
   return sums.y;
 }
@@ -156,8 +156,8 @@ TEST(MatmulKernels, QuantizedActivationsAreTheSameInEveryLayer) {
         Tile got = make_tile(cols, width);
         table.quantize_blocks(x.data(), cols, cols, got.view);
         EXPECT_EQ(got.codes, want.codes) << name << " cols " << cols;
-        EXPECT_EQ(got.neg_sum32, want.neg_sum32) << name;
-        EXPECT_EQ(got.neg_sum16, want.neg_sum16) << name;
+        EXPECT_EQ(got.start32, want.start32) << name;
+        EXPECT_EQ(got.start16, want.start16) << name;
         EXPECT_EQ(got.pair32, want.pair32) << name;
         EXPECT_EQ(got.pair16, want.pair16) << name;
         EXPECT_EQ(got.scale, want.scale) << name;

@@ -30,8 +30,8 @@ BlockTile cut_blocks(std::byte* data, int64_t cols, int64_t width, std::byte** e
   Cutter cutter(data);
   BlockTile tile{};
   tile.codes = cutter.take<int8_t>(blocks * kBlockCols * width);
-  tile.neg_sum32 = cutter.take<int32_t>(blocks * width);
-  tile.neg_sum16 = cutter.take<int32_t>(blocks * 2 * width);
+  tile.start32 = cutter.take<int32_t>(blocks * width);
+  tile.start16 = cutter.take<int32_t>(blocks * 2 * width);
   tile.pair32 = cutter.take<int16_t>((blocks + 1) / 2 * 2 * width);
   tile.pair16 = cutter.take<int16_t>(blocks * 2 * width);
   tile.scale = cutter.take<float>(ceil_div<int64_t>(cols, kGroupCols) * width);
@@ -93,7 +93,8 @@ RowTile ActivationSet::row_tile(int64_t t) const {
 ActivationSet make_activation_set(OpContext& ctx, ActivationForm form, Rows<const float> x) {
   const bool integers = form == ActivationForm::kBlocks || form == ActivationForm::kRow;
   // Tiles of equal width: 8 tokens become 4 + 4, not 6 + 2.
-  const int64_t tiles = ceil_div<int64_t>(x.rows, integers ? kBlockTokens : kFloatTokens);
+  const int64_t widest = !integers ? kFloatTokens : x.rows <= 2 * kBlockTokens ? kBlockTokens : kManyBlockTokens;
+  const int64_t tiles = ceil_div(x.rows, widest);
   ActivationSet set{form, x.rows, x.cols, ceil_div(x.rows, tiles), 0, 0, nullptr, nullptr};
   set.tiles = ceil_div(x.rows, set.width);
   set.tile_bytes = bytes_of_tile(form, x.cols, set.width);

@@ -18,7 +18,7 @@ constexpr int64_t kFewTiles = 2;
 // Tokens whose sums of one panel stay in L2 while the columns are walked range by range.
 constexpr int64_t kChunkTokens = 516;
 // Weights that a thread takes at a time, few tokens: long enough to stream, short enough to share at the end.
-constexpr int64_t kStreamBytes = 128 << 10;
+constexpr int64_t kStreamBytes = 64 << 10;
 constexpr int64_t kMaxW8Cols = 131072;  // 127 * 127 * cols fits an int32
 
 // One matrix of a section.
@@ -46,13 +46,13 @@ Scratch make_scratch(std::byte* memory) {
   constexpr int64_t rows = kPanelRows, blocks = kUnpackBlocks;
   s.unpacked.code_memory = reinterpret_cast<uint8_t*>(take(blocks * kBlockCols * rows));
   s.unpacked.scale = reinterpret_cast<float*>(take(blocks * 2 * rows * 4));
-  s.unpacked.neg_bias = reinterpret_cast<float*>(take(blocks * rows * 4));
+  s.unpacked.bias = reinterpret_cast<float*>(take(blocks * rows * 4));
   s.unpacked.mins = reinterpret_cast<int16_t*>(take(blocks * 2 * rows * 2));
   s.unpacked.neg_d_min = reinterpret_cast<float*>(take(blocks / kGroupBlocks * rows * 4));
   s.sums = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
   return s;
 }
-constexpr int64_t kScratchBytes = 128 << 10;
+constexpr int64_t kScratchBytes = 256 << 10;
 static_assert(kUnpackBlocks * kPanelRows * (32 + 8 + 4 + 4 + 1) + kChunkTokens * kPanelRows * 4 + 1024 <=
               kScratchBytes);
 
@@ -102,20 +102,27 @@ class PanelRun {
     const auto kernel = kernels().matmul.few[job_.w->codec];
     const int64_t blocks = ceil_div<int64_t>(x_.cols, kBlockCols);
     for (int64_t t = first_; t < last_; ++t) {
-      kernel(BlockTask{panel_, nullptr, x_.block_tile(t), blocks, output(t, true, true)});
+      kernel(BlockTask{panel_, nullptr, x_.block_tile(t), blocks, output(t, true, true), nullptr});
     }
   }
 
   void many_blocks() {
     const MatmulKernels& k = kernels().matmul;
-    const auto kernel = k.many[packed_codec_info(job_.w->codec).kind];
+    const PackedCodecInfo& info = packed_codec_info(job_.w->codec);
+    const auto kernel = k.many[info.kind];
+    const int64_t block_bytes = info.group_bytes * kBlockCols / info.group_cols;
     const int64_t blocks = ceil_div<int64_t>(x_.cols, kBlockCols);
     for (int64_t begin = 0; begin < blocks; begin += kUnpackBlocks) {
       const int64_t count = std::min<int64_t>(kUnpackBlocks, blocks - begin);
       k.unpack[job_.w->codec](panel_, begin, count, scratch_.unpacked);
-      for (int64_t t = first_; t < last_; ++t) {
+      // The next range comes from memory while this one is multiplied: some lines before each tile.
+      const uint8_t* ahead = panel_ + (begin + count) * block_bytes;
+      const int64_t share = round_up<int64_t>(ceil_div(kUnpackBlocks * block_bytes, last_ - first_), 64);
+      for (int64_t t = first_; t < last_; ++t, ahead += share) {
+        for (int64_t i = 0; i < share; i += 64) __builtin_prefetch(ahead + i, 0, 2);
+        const int8_t* next = t + 1 < last_ ? block_tile_at(t + 1, begin).codes : nullptr;
         kernel(BlockTask{nullptr, &scratch_.unpacked, block_tile_at(t, begin), count,
-                         output(t, begin == 0, begin + count == blocks)});
+                         output(t, begin == 0, begin + count == blocks), next});
       }
     }
   }
@@ -123,8 +130,8 @@ class PanelRun {
   BlockTile block_tile_at(int64_t tile, int64_t block) const {
     BlockTile x = x_.block_tile(tile);
     x.codes += block * kBlockCols * x.width;
-    x.neg_sum32 += block * x.width;
-    x.neg_sum16 += block * 2 * x.width;
+    x.start32 += block * x.width;
+    x.start16 += block * 2 * x.width;
     x.pair32 += block * x.width;  // one pair per two blocks
     x.pair16 += block * 2 * x.width;
     x.scale += block / kGroupBlocks * x.width;
@@ -269,9 +276,9 @@ Result<Linear> Linear::pack(const Source& source, ThreadPool& pool) {
                    static_cast<uint64_t>(matrix->panels()), &bytes)) {
     return invalid_argument("weight [{}, {}]: too large", source.rows, source.cols);
   }
-  TESSERA_ASSIGN_OR_RETURN(matrix->data, AlignedBytes::try_allocate(bytes));
+  TESSERA_ASSIGN_OR_RETURN(matrix->data, WeightBytes::allocate(bytes));
 
-  auto* data = reinterpret_cast<uint8_t*>(matrix->data.data());
+  uint8_t* data = matrix->data.data();
   const int64_t grain = std::max<int64_t>(1, (1 << 20) / static_cast<int64_t>(matrix->panel_bytes));
   pool.parallel_for(matrix->panels(), grain, [&](int64_t begin, int64_t end, int) {
     const int64_t last_row = std::min(end * kPanelRows, source.rows);

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-#include "base/aligned.h"
 #include "kernels/packed_codec.h"
+#include "ops/weight_bytes.h"
 #include "tensor/dtype.h"
 
 namespace tessera {
@@ -16,11 +16,11 @@ struct PackedMatrix {
   int64_t rows = 0;
   int64_t cols = 0;
   uint64_t panel_bytes = 0;
-  AlignedBytes data;
+  WeightBytes data;
 
   int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
   const uint8_t* panel(int64_t p) const {
-    return reinterpret_cast<const uint8_t*>(data.data()) + static_cast<uint64_t>(p) * panel_bytes;
+    return data.data() + static_cast<uint64_t>(p) * panel_bytes;
   }
 };
 

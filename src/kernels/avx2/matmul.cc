@@ -83,10 +83,12 @@ struct Packed {
     if constexpr (codec == kPackedIQ4_XS) return _mm256_mul_ps(d, signed_to_float(load8(g + (2 + i) * kR + 8 * strip)));
     return d;
   }
-  inline __attribute__((always_inline)) __m256 neg_bias(int64_t b, int strip) const {
+  inline __attribute__((always_inline)) __m256 bias(int64_t b, int strip) const {
+    return _mm256_mul_ps(load_f16(group(b) + 2 * kR, strip), _mm256_set1_ps(-1.0f / 128));
+  }
+  inline __attribute__((always_inline)) __m256 neg_d_min(int64_t b, int strip) const {
     return negate(load_f16(group(b) + 2 * kR, strip));
   }
-  inline __attribute__((always_inline)) __m256 neg_d_min(int64_t b, int strip) const { return neg_bias(b, strip); }
   inline __attribute__((always_inline)) __m256i mins(int64_t b, int strip) const {
     const uint8_t* g = group(b) + 8 * strip;
     const int64_t i = b % kLayout.group_blocks;
@@ -127,8 +129,8 @@ struct Unpacked {
   inline __attribute__((always_inline)) __m256 scale(int64_t b, int half, int strip) const {
     return _mm256_loadu_ps(w.scale + (b * kHalves + half) * kR + 8 * strip);
   }
-  inline __attribute__((always_inline)) __m256 neg_bias(int64_t b, int strip) const {
-    return _mm256_loadu_ps(w.neg_bias + b * kR + 8 * strip);
+  inline __attribute__((always_inline)) __m256 bias(int64_t b, int strip) const {
+    return _mm256_loadu_ps(w.bias + b * kR + 8 * strip);
   }
   inline __attribute__((always_inline)) __m256 neg_d_min(int64_t b, int strip) const {
     return _mm256_loadu_ps(w.neg_d_min + b / kGroupBlocks * kR + 8 * strip);
@@ -158,7 +160,7 @@ struct Tile {
 
   static void run(const Source& w, const BlockTask& task, int shift) {
     const TileOutput& out = task.out;
-    const __m128i count = _mm_cvtsi32_si128(shift);
+    const __m128i count = _mm_cvtsi32_si128((kHalves == 2 ? 5 : 7) - shift);
     for (int strip = 0; strip < 4; ++strip) {
       alignas(32) float sums[W * 8];
       for (int t = 0; t < W; ++t) {
@@ -185,9 +187,9 @@ struct Tile {
 #pragma GCC unroll 2
       for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, strip, count, acc);
       if constexpr (kKind == kScale32Bias) {
-        const __m256 bias = w.neg_bias(b, strip);
+        const __m256 bias = w.bias(b, strip);
         for (int t = 0; t < W; ++t) {
-          acc[t] = _mm256_fmadd_ps(_mm256_set1_ps(static_cast<float>(x.neg_sum32[b * W + t])), bias, acc[t]);
+          acc[t] = _mm256_fmadd_ps(_mm256_set1_ps(static_cast<float>(x.start32[b * W + t])), bias, acc[t]);
         }
       }
     }
@@ -204,8 +206,8 @@ struct Tile {
     for (int t = 0; t < W; ++t) {
       dot[t] = _mm256_setzero_si256();
       if constexpr (kOffset) {
-        const int32_t* neg_sum = kHalves == 2 ? x.neg_sum16 + (b * 2 + half) * W + t : x.neg_sum32 + b * W + t;
-        dot[t] = _mm256_sll_epi32(_mm256_set1_epi32(*neg_sum), count);
+        const int32_t* start = kHalves == 2 ? x.start16 + (b * 2 + half) * W + t : x.start32 + b * W + t;
+        dot[t] = _mm256_sra_epi32(_mm256_set1_epi32(*start), count);
       }
     }
     const int8_t* codes = x.codes + (b * 8 + half * kSteps) * W * 4;
@@ -249,7 +251,9 @@ void run(const Source& source, const BlockTask& task, int shift) {
     case 3: return Tile<Source, 3, kSign>::run(source, task, shift);
     case 4: return Tile<Source, 4, kSign>::run(source, task, shift);
     case 5: return Tile<Source, 5, kSign>::run(source, task, shift);
-    default: return Tile<Source, 6, kSign>::run(source, task, shift);
+    case 6: return Tile<Source, 6, kSign>::run(source, task, shift);
+    case 7: return Tile<Source, 7, kSign>::run(source, task, shift);
+    default: return Tile<Source, 8, kSign>::run(source, task, shift);
   }
 }
 
@@ -286,7 +290,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       for (int half = 0; half < halves; ++half) {
         _mm256_storeu_ps(out.scale + (i * halves + half) * kR + 8 * strip, w.scale(b, half, strip));
       }
-      if constexpr (kind == kScale32Bias) _mm256_storeu_ps(out.neg_bias + i * kR + 8 * strip, w.neg_bias(b, strip));
+      if constexpr (kind == kScale32Bias) _mm256_storeu_ps(out.bias + i * kR + 8 * strip, w.bias(b, strip));
       if constexpr (kind == kScale32Min || kind == kScale16Min) {
         constexpr int64_t of_pair = kind == kScale32Min ? 2 : 1;
         if (i % of_pair == 0) {

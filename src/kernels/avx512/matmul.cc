@@ -147,9 +147,9 @@ inline __attribute__((always_inline)) void quantize_group(const float* x, int64_
   _mm256_store_si256(reinterpret_cast<__m256i*>(half), sums);
   for (int64_t i = 0; i < blocks; ++i) {
     const int32_t s0 = half[0][i], s1 = half[1][i];
-    out.neg_sum32[(b + i) * w + t] = -(s0 + s1);
-    out.neg_sum16[(b + i) * 2 * w + t] = -s0;
-    out.neg_sum16[((b + i) * 2 + 1) * w + t] = -s1;
+    out.start32[(b + i) * w + t] = -128 * (s0 + s1);
+    out.start16[(b + i) * 2 * w + t] = -32 * s0;
+    out.start16[((b + i) * 2 + 1) * w + t] = -32 * s1;
     out.pair16[((b + i) * w + t) * 2] = static_cast<int16_t>(s0);
     out.pair16[((b + i) * w + t) * 2 + 1] = static_cast<int16_t>(s1);
   }

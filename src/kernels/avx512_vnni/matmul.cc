@@ -18,6 +18,13 @@ namespace tessera::avx512_vnni {
 namespace {
 
 constexpr int kR = kPanelRows;
+#ifndef PFD
+#define PFD 4096
+#endif
+#ifndef PFH
+#define PFH _MM_HINT_T0
+#endif
+constexpr int kPrefetchBytes = PFD;
 
 TESSERA_STATIC_INLINE __m512i load(const void* p) { return _mm512_loadu_si512(p); }
 TESSERA_STATIC_INLINE __m512 load_f16(const uint8_t* p, int h) {
@@ -42,7 +49,7 @@ struct Packed {
   static constexpr int kShift = kLayout.offset_shift;
   const uint8_t* panel;
 
-  inline __attribute__((always_inline)) int shift() const { return kShift; }
+  static constexpr int kOffsetShift = kShift;
   inline __attribute__((always_inline)) const uint8_t* group(int64_t b) const {
     return panel + b / kLayout.group_blocks * kLayout.group_bytes;
   }
@@ -50,6 +57,13 @@ struct Packed {
     return group(b) + kLayout.blocks_at + b % kLayout.group_blocks * kLayout.block_bytes;
   }
 
+  // The hardware's prefetchers lose the stream where a block's scales stand far from its codes.
+  inline __attribute__((always_inline)) void prefetch(int64_t b) const {
+    constexpr int bytes = kLayout.group_bytes / kLayout.group_blocks;
+    const uint8_t* p = panel + b * bytes + kPrefetchBytes;
+#pragma GCC unroll 32
+    for (int i = 0; i < bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(p + i), PFH);
+  }
   inline __attribute__((always_inline)) __m512i code(int64_t b, int step, int h) const {
     const uint8_t* p = block(b) + 64 * h;
     if constexpr (codec == kPackedQ8_0) return load(p + 128 * step);
@@ -88,10 +102,12 @@ struct Packed {
     if constexpr (codec == kPackedIQ4_XS) return _mm512_mul_ps(d, signed_to_float(load16(g + (2 + i) * kR + 16 * h)));
     return d;
   }
-  inline __attribute__((always_inline)) __m512 neg_bias(int64_t b, int h) const {
+  inline __attribute__((always_inline)) __m512 bias(int64_t b, int h) const {
+    return _mm512_mul_ps(load_f16(group(b) + 2 * kR, h), _mm512_set1_ps(-1.0f / 128));
+  }
+  inline __attribute__((always_inline)) __m512 neg_d_min(int64_t b, int h) const {
     return negate(load_f16(group(b) + 2 * kR, h));
   }
-  inline __attribute__((always_inline)) __m512 neg_d_min(int64_t b, int h) const { return neg_bias(b, h); }
   // Minima of blocks b and b + 1, or of both halves of block b.
   inline __attribute__((always_inline)) __m512i mins(int64_t b, int h) const {
     const uint8_t* g = group(b) + 16 * h;
@@ -127,16 +143,25 @@ struct Unpacked {
   static constexpr BlockKind kKind = kind;
   static constexpr int kHalves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
   const UnpackedPanel& w;
+  const int8_t* next_codes;
+  int64_t block_bytes;  // of the activations' codes
 
-  inline __attribute__((always_inline)) int shift() const { return w.offset_shift; }
+  inline __attribute__((always_inline)) void prefetch(int64_t b) const {
+    const auto* p = reinterpret_cast<const char*>(next_codes + b * block_bytes);
+    _mm_prefetch(p, _MM_HINT_T0);
+    _mm_prefetch(p + 64, _MM_HINT_T0);
+    _mm_prefetch(p + 128, _MM_HINT_T0);
+  }
+
+  static constexpr int kOffsetShift = kHalves == 2 ? 5 : 7;  // unpack() raises all codes to this offset
   inline __attribute__((always_inline)) __m512i code(int64_t b, int step, int h) const {
     return load(w.codes + b * w.code_stride + 128 * step + 64 * h);
   }
   inline __attribute__((always_inline)) __m512 scale(int64_t b, int half, int h) const {
     return _mm512_loadu_ps(w.scale + (b * kHalves + half) * kR + 16 * h);
   }
-  inline __attribute__((always_inline)) __m512 neg_bias(int64_t b, int h) const {
-    return _mm512_loadu_ps(w.neg_bias + b * kR + 16 * h);
+  inline __attribute__((always_inline)) __m512 bias(int64_t b, int h) const {
+    return _mm512_loadu_ps(w.bias + b * kR + 16 * h);
   }
   inline __attribute__((always_inline)) __m512 neg_d_min(int64_t b, int h) const {
     return _mm512_loadu_ps(w.neg_d_min + b / kGroupBlocks * kR + 16 * h);
@@ -154,63 +179,71 @@ struct Tile {
   static constexpr bool kMins = kKind == kScale32Min || kKind == kScale16Min;
   static constexpr bool kOffset = kKind == kScale32 || kKind == kScale16;
 
+  // Where the sums of a group come from and go to.
+  struct Flow {
+    const float* in;
+    int64_t in_stride;
+    float* out;
+    int64_t out_stride;
+    const float* add;
+    int64_t add_stride;
+  };
+
   static void run(const Source& w, const BlockTask& task) {
+    alignas(64) static constexpr float zeros[kR] = {};
     alignas(64) float sums[W * kR];
-    for (int t = 0; t < W; ++t) {
-      for (int h = 0; h < 2; ++h) {
-        const float* in = task.out.c_in + t * task.out.c_in_stride + 16 * h;
-        _mm512_store_ps(sums + t * kR + 16 * h, task.out.c_in != nullptr ? _mm512_loadu_ps(in) : _mm512_setzero_ps());
-      }
-    }
-    const __m128i shift = _mm_cvtsi32_si128(w.shift());
+    const TileOutput& out = task.out;
+    const bool starts = out.c_in == nullptr;
+    Flow flow{starts ? zeros : out.c_in, starts ? 0 : out.c_in_stride, sums, kR, nullptr, 0};
     for (int64_t begin = 0; begin < task.blocks; begin += kGroupBlocks) {
-      const int64_t end = task.blocks - begin < kGroupBlocks ? task.blocks : begin + kGroupBlocks;
-      group(w, task.x, begin, end, shift, sums);
-    }
-    for (int t = 0; t < W; ++t) {
-      for (int h = 0; h < 2; ++h) {
-        __m512 y = _mm512_load_ps(sums + t * kR + 16 * h);
-        if (task.out.add != nullptr)
-          y = _mm512_add_ps(y, _mm512_loadu_ps(task.out.add + t * task.out.add_stride + 16 * h));
-        _mm512_storeu_ps(task.out.c_out + t * task.out.c_out_stride + 16 * h, y);
+      const bool last = task.blocks - begin <= kGroupBlocks;
+      if (last) {
+        flow = {flow.in, flow.in_stride, out.c_out, out.c_out_stride, out.add, out.add_stride};
       }
+      group(w, task.x, begin, last ? task.blocks : begin + kGroupBlocks, flow);
+      flow.in = sums;
+      flow.in_stride = kR;
     }
   }
 
   static __attribute__((always_inline)) void group(const Source& w, const BlockTile& x, int64_t begin, int64_t end,
-                                                   __m128i shift, float* sums) {
+                                                   const Flow& flow) {
     __m512 acc[W][2];
     for (int t = 0; t < W; ++t) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
     for (int64_t b = begin; b < end; ++b) {
+      w.prefetch(b);
 #pragma GCC unroll 2
-      for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, shift, acc);
+      for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, acc);
       if constexpr (kKind == kScale32Bias) {
-        const __m512 bias0 = w.neg_bias(b, 0), bias1 = w.neg_bias(b, 1);
+        const __m512 bias0 = w.bias(b, 0), bias1 = w.bias(b, 1);
         for (int t = 0; t < W; ++t) {
-          const __m512 sum = _mm512_set1_ps(static_cast<float>(x.neg_sum32[b * W + t]));
-          acc[t][0] = _mm512_fmadd_ps(sum, bias0, acc[t][0]);
-          acc[t][1] = _mm512_fmadd_ps(sum, bias1, acc[t][1]);
+          const __m512 start = _mm512_set1_ps(static_cast<float>(x.start32[b * W + t]));
+          acc[t][0] = _mm512_fmadd_ps(start, bias0, acc[t][0]);
+          acc[t][1] = _mm512_fmadd_ps(start, bias1, acc[t][1]);
         }
       }
     }
     if constexpr (kMins) add_mins(w, x, begin, end, acc);
     for (int t = 0; t < W; ++t) {
       const __m512 x_scale = _mm512_set1_ps(x.scale[begin / kGroupBlocks * W + t]);
+#pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
-        float* sum = sums + t * kR + 16 * h;
-        _mm512_store_ps(sum, _mm512_fmadd_ps(acc[t][h], x_scale, _mm512_load_ps(sum)));
+        __m512 y = _mm512_fmadd_ps(acc[t][h], x_scale, _mm512_loadu_ps(flow.in + t * flow.in_stride + 16 * h));
+        if (flow.add != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(flow.add + t * flow.add_stride + 16 * h));
+        _mm512_storeu_ps(flow.out + t * flow.out_stride + 16 * h, y);
       }
     }
   }
 
   static __attribute__((always_inline)) void add_block(const Source& w, const BlockTile& x, int64_t b, int half,
-                                                       __m128i shift, __m512 (&acc)[W][2]) {
+                                                       __m512 (&acc)[W][2]) {
     __m512i dot[W][2];
     for (int t = 0; t < W; ++t) {
       dot[t][0] = dot[t][1] = _mm512_setzero_si512();
       if constexpr (kOffset) {
-        const int32_t* neg_sum = kHalves == 2 ? x.neg_sum16 + (b * 2 + half) * W + t : x.neg_sum32 + b * W + t;
-        dot[t][0] = dot[t][1] = _mm512_sll_epi32(_mm512_set1_epi32(*neg_sum), shift);
+        constexpr int shift = (kHalves == 2 ? 5 : 7) - Source::kOffsetShift;
+        const int32_t start = kHalves == 2 ? x.start16[(b * 2 + half) * W + t] : x.start32[b * W + t];
+        dot[t][0] = dot[t][1] = _mm512_set1_epi32(shift == 0 ? start : start >> shift);
       }
     }
     const int8_t* codes = x.codes + (b * 8 + half * kSteps) * W * 4;
@@ -263,10 +296,12 @@ void run(const Source& source, const BlockTask& task) {
     case 3: return Tile<Source, 3>::run(source, task);
     case 4: return Tile<Source, 4>::run(source, task);
     case 5: return Tile<Source, 5>::run(source, task);
-    default: return Tile<Source, 6>::run(source, task);
+    case 6: return Tile<Source, 6>::run(source, task);
+    case 7: return Tile<Source, 7>::run(source, task);
+    default: return Tile<Source, 8>::run(source, task);
   }
 }
-static_assert(kBlockTokens == 6);
+static_assert(kBlockTokens == 8);
 
 template <int codec>
 void few(const BlockTask& task) {
@@ -274,7 +309,7 @@ void few(const BlockTask& task) {
 }
 template <BlockKind kind>
 void many(const BlockTask& task) {
-  run(Unpacked<kind>{*task.w}, task);
+  run(Unpacked<kind>{*task.w, task.next_codes, task.x.width * kBlockCols}, task);
 }
 
 template <int codec>
@@ -282,7 +317,8 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
   const Packed<codec> w{panel};
   constexpr BlockKind kind = Packed<codec>::kKind;
   constexpr int halves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
-  out.offset_shift = Packed<codec>::kShift;
+  constexpr int offset = Packed<codec>::kShift < 0 ? 0 : (halves == 2 ? 32 : 128) - (1 << Packed<codec>::kShift);
+  out.offset_shift = Packed<codec>::kShift < 0 ? -1 : halves == 2 ? 5 : 7;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
   out.code_stride = codec == kPackedQ8_0 ? Packed<codec>::kLayout.group_bytes : 1024;
   for (int64_t i = 0; i < blocks; ++i) {
@@ -291,13 +327,14 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       if constexpr (codec != kPackedQ8_0) {
 #pragma GCC unroll 8
         for (int step = 0; step < 8; ++step) {
-          _mm512_storeu_si512(out.code_memory + i * 1024 + step * 128 + 64 * h, w.code(b, step, h));
+          const __m512i code = _mm512_add_epi8(w.code(b, step, h), _mm512_set1_epi8(static_cast<char>(offset)));
+          _mm512_storeu_si512(out.code_memory + i * 1024 + step * 128 + 64 * h, code);
         }
       }
       for (int half = 0; half < halves; ++half) {
         _mm512_storeu_ps(out.scale + (i * halves + half) * kR + 16 * h, w.scale(b, half, h));
       }
-      if constexpr (kind == kScale32Bias) _mm512_storeu_ps(out.neg_bias + i * kR + 16 * h, w.neg_bias(b, h));
+      if constexpr (kind == kScale32Bias) _mm512_storeu_ps(out.bias + i * kR + 16 * h, w.bias(b, h));
       if constexpr (kind == kScale32Min) {
         if (i % 2 == 0) _mm512_storeu_si512(out.mins + (i / 2 * kR + 16 * h) * 2, w.mins(b, h));
       }
@@ -314,11 +351,11 @@ template <int W>
 void row_tile(const RowTask& task) {
   const TileOutput& out = task.out;
   __m512i dot[W][2];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
   for (int t = 0; t < W; ++t) dot[t][0] = dot[t][1] = _mm512_set1_epi32(-128 * task.x.sum[t]);
   for (int64_t step = 0; step < task.cols / 4; ++step) {
     const __m512i w0 = load(task.panel + step * 128), w1 = load(task.panel + step * 128 + 64);
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
       int32_t four;
       __builtin_memcpy(&four, task.x.codes + (step * W + t) * 4, 4);
@@ -326,7 +363,7 @@ void row_tile(const RowTask& task) {
       dot[t][1] = _mm512_dpbusd_epi32(dot[t][1], w1, _mm512_set1_epi32(four));
     }
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 8
   for (int t = 0; t < W; ++t) {
 #pragma GCC unroll 2
     for (int h = 0; h < 2; ++h) {
@@ -345,7 +382,9 @@ void row_w8(const RowTask& task) {
     case 3: return row_tile<3>(task);
     case 4: return row_tile<4>(task);
     case 5: return row_tile<5>(task);
-    default: return row_tile<6>(task);
+    case 6: return row_tile<6>(task);
+    case 7: return row_tile<7>(task);
+    default: return row_tile<8>(task);
   }
 }
 

@@ -52,9 +52,9 @@ void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTi
         out.codes[((b * 8 + i / 4) * w + t) * 4 + i % 4] = q;
         sums[i / 16] += q;
       }
-      out.neg_sum32[b * w + t] = -(sums[0] + sums[1]);
+      out.start32[b * w + t] = -128 * (sums[0] + sums[1]);
       for (int h = 0; h < 2; ++h) {
-        out.neg_sum16[(b * 2 + h) * w + t] = -sums[h];
+        out.start16[(b * 2 + h) * w + t] = -32 * sums[h];
         out.pair16[(b * w + t) * 2 + h] = static_cast<int16_t>(sums[h]);
       }
       out.pair32[(b / 2 * w + t) * 2 + b % 2] = static_cast<int16_t>(sums[0] + sums[1]);
@@ -150,7 +150,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
     }
     for (int r = 0; r < kR; ++r) {
       for (int h = 0; h < halves; ++h) out.scale[(i * halves + h) * kR + r] = scale_at(codec, group, b, h, r);
-      if (layout.kind == kScale32Bias) out.neg_bias[i * kR + r] = -scalar_f16(half_at(group, kR + r));
+      if (layout.kind == kScale32Bias) out.bias[i * kR + r] = scalar_f16(half_at(group, kR + r)) * (-1.0f / 128);
       if (layout.kind == kScale32Min)
         out.mins[(i / 2 * kR + r) * 2 + i % 2] = static_cast<int16_t>(min_at(codec, group, b, 0, r));
       if (layout.kind == kScale16Min) {
@@ -188,19 +188,19 @@ void add_block(const BlockTask& task, int64_t b, int64_t t, float* acc) {
   const UnpackedPanel& w = *task.w;
   const BlockTile& x = task.x;
   constexpr int halves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
-  const int offset = w.offset_shift < 0 ? 0 : 1 << w.offset_shift;
+  const int shift = (halves == 2 ? 5 : 7) - w.offset_shift;
   for (int h = 0; h < halves; ++h) {
-    const int32_t neg_sum = halves == 2 ? x.neg_sum16[(b * 2 + h) * x.width + t] : x.neg_sum32[b * x.width + t];
+    const int32_t start = halves == 2 ? x.start16[(b * 2 + h) * x.width + t] : x.start32[b * x.width + t];
     int32_t sums[kR];
-    for (int r = 0; r < kR; ++r) sums[r] = offset * neg_sum;
+    for (int r = 0; r < kR; ++r) sums[r] = w.offset_shift < 0 ? 0 : start >> shift;
     dot_steps(w.codes + b * w.code_stride, x.codes + (b * 8 * x.width + t) * 4, x.width, h * 8 / halves,
               (h + 1) * 8 / halves, sums);
     const float* scale = w.scale + (b * halves + h) * kR;
     for (int r = 0; r < kR; ++r) acc[r] = __builtin_fmaf(static_cast<float>(sums[r]), scale[r], acc[r]);
   }
   if (kind == kScale32Bias) {
-    const auto neg_sum = static_cast<float>(x.neg_sum32[b * x.width + t]);
-    for (int r = 0; r < kR; ++r) acc[r] = __builtin_fmaf(neg_sum, w.neg_bias[b * kR + r], acc[r]);
+    const auto start = static_cast<float>(x.start32[b * x.width + t]);
+    for (int r = 0; r < kR; ++r) acc[r] = __builtin_fmaf(start, w.bias[b * kR + r], acc[r]);
   }
 }
 
@@ -213,9 +213,10 @@ void add_mins(const BlockTask& task, int64_t begin, int64_t end, int64_t t, floa
   for (int64_t b = begin; b < end; ++b) {
     for (int r = 0; r < kR; ++r) {
       if (kind == kScale32Min) {
-        sums[r] -= w.mins[(b / 2 * kR + r) * 2 + b % 2] * x.neg_sum32[b * x.width + t];
+        sums[r] -= w.mins[(b / 2 * kR + r) * 2 + b % 2] * (x.start32[b * x.width + t] / 128);
       } else {
-        for (int h = 0; h < 2; ++h) sums[r] -= w.mins[(b * kR + r) * 2 + h] * x.neg_sum16[(b * 2 + h) * x.width + t];
+        for (int h = 0; h < 2; ++h)
+          sums[r] -= w.mins[(b * kR + r) * 2 + h] * (x.start16[(b * 2 + h) * x.width + t] / 32);
       }
     }
   }
@@ -245,13 +246,13 @@ template <int codec>
 void few(const BlockTask& task) {
   constexpr BlockLayout layout = block_layout(codec);
   uint8_t codes[kGroupBlocks * 1024];
-  float scale[kGroupBlocks * 2 * kR], neg_bias[kGroupBlocks * kR], neg_d_min[kR];
+  float scale[kGroupBlocks * 2 * kR], bias[kGroupBlocks * kR], neg_d_min[kR];
   int16_t mins[kGroupBlocks * 2 * kR];
-  UnpackedPanel w{codes, 1024, 0, scale, neg_bias, mins, neg_d_min, codes};
+  UnpackedPanel w{codes, 1024, 0, scale, bias, mins, neg_d_min, codes};
   for (int64_t begin = 0; begin < task.blocks; begin += kGroupBlocks) {
     const int64_t blocks = task.blocks - begin < kGroupBlocks ? task.blocks - begin : kGroupBlocks;
     unpack<codec>(task.panel, begin, blocks, w);
-    BlockTask part{nullptr, &w, advance(task.x, begin), blocks, task.out};
+    BlockTask part{nullptr, &w, advance(task.x, begin), blocks, task.out, nullptr};
     if (begin > 0) part.out.c_in = task.out.c_out, part.out.c_in_stride = task.out.c_out_stride;
     if (begin + blocks < task.blocks) part.out.add = nullptr;
     many<layout.kind>(part);
