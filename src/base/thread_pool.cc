@@ -100,7 +100,7 @@ struct ThreadPool::Shared {
   bool stop = false;
   bool in_section = false;
   std::vector<std::thread> workers;
-  std::vector<Share> shares;                        // parallel_for: of each thread
+  std::vector<Share> shares;  // parallel_for: of each thread
 
   void work(int thread) {
     uint32_t seen = 0;

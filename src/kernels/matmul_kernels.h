@@ -48,10 +48,7 @@ inline constexpr int kGroupBlocks = kGroupCols / kBlockCols;
 inline constexpr int kBlockTokens = 8;   // most tokens of a tile of int8 activations
 inline constexpr int kManyBlockTokens = 6;  // where there are many tiles: 12 + 12 of 32 registers are sums
 inline constexpr int kFloatTokens = 12;  // most tokens of a tile of f32 or bf16 activations
-#ifndef UPC
-#define UPC 512
-#endif
-inline constexpr int kUnpackCols = UPC;  // most columns unpacked at a time: 16 KiB of codes, half of L1
+inline constexpr int kUnpackCols = 1024;  // most columns unpacked at a time: 32 KiB of codes
 inline constexpr int kUnpackBlocks = kUnpackCols / kBlockCols;
 
 // int8 activations of `width` tokens. Blocks beyond the last column hold zeros. B = blocks, G = groups.

@@ -18,13 +18,6 @@ namespace tessera::avx512_vnni {
 namespace {
 
 constexpr int kR = kPanelRows;
-#ifndef PFD
-#define PFD 4096
-#endif
-#ifndef PFH
-#define PFH _MM_HINT_T0
-#endif
-constexpr int kPrefetchBytes = PFD;
 
 TESSERA_STATIC_INLINE __m512i load(const void* p) { return _mm512_loadu_si512(p); }
 TESSERA_STATIC_INLINE __m512 load_f16(const uint8_t* p, int h) {
@@ -57,12 +50,17 @@ struct Packed {
     return group(b) + kLayout.blocks_at + b % kLayout.group_blocks * kLayout.block_bytes;
   }
 
-  // The hardware's prefetchers lose the stream where a block's scales stand far from its codes.
+  // Requests go to L2. Where lines are first touched in ascending order, one request per 512 bytes keeps the hardware's
+  // stream prefetcher going, which then reaches 90 % of the bandwidth of one core. Formats with planes or group heads
+  // are touched out of order and lose the stream: every line is requested, which the core's miss buffers bound to 70 %.
+  // (L1 requests instead: 64 % and 40 %.)
   inline __attribute__((always_inline)) void prefetch(int64_t b) const {
     constexpr int bytes = kLayout.group_bytes / kLayout.group_blocks;
-    const uint8_t* p = panel + b * bytes + kPrefetchBytes;
-#pragma GCC unroll 32
-    for (int i = 0; i < bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(p + i), PFH);
+    constexpr bool ascending = kLayout.group_blocks == 1 && kLayout.bits_at < 0;
+    constexpr int step = ascending ? 512 : 64;
+    const auto* ahead = reinterpret_cast<const char*>(panel + b * bytes + (ascending ? 4096 : 8192));
+#pragma GCC unroll 16
+    for (int i = 0; i < bytes; i += step) _mm_prefetch(ahead + i, _MM_HINT_T1);
   }
   inline __attribute__((always_inline)) __m512i code(int64_t b, int step, int h) const {
     const uint8_t* p = block(b) + 64 * h;
