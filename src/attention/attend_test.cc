@@ -337,6 +337,7 @@ TEST(Attend, SameBitsInAnyChunkAndThreads) {
     for (Shape shape : shapes) {
       for (DType type : kCacheTypes) {
         for (int64_t window : {0, 90}) {
+          if (window > 0 && shape.kv_heads == 1 && shape.heads > 3) continue;  // two shapes are enough
           Fixture f(shape, type, type, {577});
           const Sequence& s = f.sequences[0];
           f.store(kernels, s, 0, 577);
