@@ -146,6 +146,7 @@ void choose(const PlanRequest& r, PlanResult* result) {
 }
 
 std::string machines(const HardwareSpec& hardware, int64_t chips) {
+  if (hardware.name == "this") return chips == 1 ? "this machine alone" : fmt::format("{} machines like this one", chips);
   const char* unit = hardware.compute_in_int8 ? "machine" : "chip";
   return fmt::format("{} {} {}{}", chips, hardware.name, unit, chips == 1 ? "" : "s");
 }
