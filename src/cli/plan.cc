@@ -11,7 +11,8 @@ void add_plan_options(CLI::App* app, PlanOptions* o) {
   app->add_flag("--list", o->list, "print the known models and hardware");
 
   auto* request = app->add_option_group("Request");
-  const auto suffix = CLI::AsNumberWithUnit(std::map<std::string, int64_t>{{"k", 1024}, {"m", 1 << 20}}, CLI::AsNumberWithUnit::CASE_INSENSITIVE);
+  const auto suffix = CLI::AsNumberWithUnit(std::map<std::string, int64_t>{{"k", 1024}, {"m", 1 << 20}},
+                                            CLI::AsNumberWithUnit::CASE_INSENSITIVE);
   request->add_option("-p,--prompt", o->prompt_tokens, "prompt tokens (512; 32k works)")->transform(suffix);
   request->add_option("-n,--generate", o->generated_tokens, "generated tokens (128)")->transform(suffix);
   request->add_option("-b,--batch", o->batches, "sequences at once; a list is searched")->delimiter(',');
@@ -23,7 +24,8 @@ void add_plan_options(CLI::App* app, PlanOptions* o) {
   space->add_option("--prefill-layout", o->prefill_layout, "fixed: ws1d, ws2d, wgx, wgxy, wgxyz");
   space->add_option("--decode-layout", o->decode_layout, "fixed");
   space->add_flag("--all-layouts", o->all_layouts, "also layouts that the hardware's software does not have");
-  space->add_option("--weights", o->weight_types, "weight types: bf16, int8, int4, q4_k ...; default: as stored")->delimiter(',');
+  space->add_option("--weights", o->weight_types, "weight types: bf16, int8, int4, q4_k ...; default: as stored")
+      ->delimiter(',');
   space->add_option("--kv", o->kv_type, "type of the KV cache (f16)");
   space->add_option("--objective", o->objective, "latency, cost or balanced");
 
@@ -40,7 +42,8 @@ void add_plan_options(CLI::App* app, PlanOptions* o) {
   service->add_option("--prompt-lengths", o->prompt_lengths, "128, uniform:16-512, exp:200 or lognormal:300,0.8");
   service->add_option("--output-lengths", o->output_lengths, "the same");
   service->add_option("--replicas", o->replicas, "fleet size; without it the smallest that meets the target");
-  service->add_option("--prefill-replicas", o->prefill_replicas, "replicas that only prefill; the others then only decode");
+  service->add_option("--prefill-replicas", o->prefill_replicas,
+                      "replicas that only prefill; the others then only decode");
   service->add_option("--target-first-token", o->target_ttft_seconds, "seconds, for 95 % of requests");
   service->add_option("--target-per-token", o->target_tpot_seconds, "seconds, for 95 % of requests");
   service->add_option("--seed", o->seed, "of the simulated arrivals");
@@ -49,7 +52,8 @@ void add_plan_options(CLI::App* app, PlanOptions* o) {
   output->add_flag("--json", o->json, "print JSON");
   output->add_option("--html", o->html, "write a page with charts to this file");
   output->add_option("--check", o->check, "results of `tessera bench`: print the error of every prediction");
-  output->add_option("--calibrate", o->calibrate, "results of `tessera bench`: fit the constants and store them with the hardware");
+  output->add_option("--calibrate", o->calibrate,
+                     "results of `tessera bench`: fit the constants and store them with the hardware");
   output->add_option("--gallery", o->gallery, "write the figures of Pope et al. beside our numbers to this file");
 }
 

@@ -13,21 +13,30 @@ struct FittedConstant {
 
 std::span<const FittedConstant> fitted_constants(FittedSet set) {
   static constexpr FittedConstant kAccelerators[] = {
-      {&Constants::compute_fraction, 0.3, 1, 0.8}, {&Constants::bandwidth_fraction, 0.4, 1, 0.9},
-      {&Constants::network_fraction, 0.2, 1, 0.7}, {&Constants::gather_fraction, 0.2, 1, 0.9},
-      {&Constants::layer_seconds, 0, 3e-4, 5e-5},  {&Constants::hop_seconds, 0, 2e-5, 2e-6},
+      {&Constants::compute_fraction, 0.3, 1, 0.8},
+      {&Constants::bandwidth_fraction, 0.4, 1, 0.9},
+      {&Constants::network_fraction, 0.2, 1, 0.7},
+      {&Constants::gather_fraction, 0.2, 1, 0.9},
+      {&Constants::layer_seconds, 0, 3e-4, 5e-5},
+      {&Constants::hop_seconds, 0, 2e-5, 2e-6},
       {&Constants::overlap, 1, 8, 2},
   };
   static constexpr FittedConstant kOneMachine[] = {
-      {&Constants::compute_fraction, 0.02, 1, 0.5},   {&Constants::bandwidth_fraction, 0.05, 1, 0.7},
-      {&Constants::attention_fraction, 0.01, 1, 0.2}, {&Constants::kv_bandwidth_fraction, 0.02, 1, 0.5},
-      {&Constants::layer_seconds, 0, 1e-3, 1e-5},     {&Constants::step_seconds, 0, 1e-2, 1e-5},
+      {&Constants::compute_fraction, 0.02, 1, 0.5},
+      {&Constants::bandwidth_fraction, 0.05, 1, 0.7},
+      {&Constants::attention_fraction, 0.01, 1, 0.2},
+      {&Constants::kv_bandwidth_fraction, 0.02, 1, 0.5},
+      {&Constants::layer_seconds, 0, 1e-3, 1e-5},
+      {&Constants::step_seconds, 0, 1e-2, 1e-5},
       {&Constants::overlap, 1, 8, 2},
   };
   static constexpr FittedConstant kProbed[] = {
-      {&Constants::kernel_compute_fraction, 0.2, 1.2, 0.9}, {&Constants::kernel_bandwidth_fraction, 0.2, 1.2, 0.9},
-      {&Constants::attention_fraction, 0.01, 1, 0.2},       {&Constants::kv_bandwidth_fraction, 0.02, 1, 0.5},
-      {&Constants::layer_seconds, 0, 1e-3, 1e-5},           {&Constants::step_seconds, 0, 1e-2, 1e-5},
+      {&Constants::kernel_compute_fraction, 0.2, 1.2, 0.9},
+      {&Constants::kernel_bandwidth_fraction, 0.2, 1.2, 0.9},
+      {&Constants::attention_fraction, 0.01, 1, 0.2},
+      {&Constants::kv_bandwidth_fraction, 0.02, 1, 0.5},
+      {&Constants::layer_seconds, 0, 1e-3, 1e-5},
+      {&Constants::step_seconds, 0, 1e-2, 1e-5},
       {&Constants::overlap, 1, 8, 2},
   };
   if (set == FittedSet::kProbed) return kProbed;
@@ -39,7 +48,8 @@ std::span<const FittedConstant> fitted_constants(FittedSet set) {
 Constants apply(const Constants& base, FittedSet set, std::span<const double> unit) {
   Constants c = base;
   const auto fields = fitted_constants(set);
-  for (size_t i = 0; i < fields.size(); ++i) c.*fields[i].field = fields[i].low + unit[i] * (fields[i].high - fields[i].low);
+  for (size_t i = 0; i < fields.size(); ++i)
+    c.*fields[i].field = fields[i].low + unit[i] * (fields[i].high - fields[i].low);
   if (set == FittedSet::kAccelerators) {
     c.attention_fraction = c.compute_fraction;
     c.kv_bandwidth_fraction = c.bandwidth_fraction;
@@ -97,7 +107,8 @@ double sum_squares(const std::vector<double>& r) {
 }
 
 // Rows: derivative of every residual by x_j, one-sided, turned around at the upper bound.
-std::vector<std::vector<double>> jacobian(const LeastSquaresProblem& p, std::vector<double> x, const std::vector<double>& r) {
+std::vector<std::vector<double>> jacobian(const LeastSquaresProblem& p, std::vector<double> x,
+                                          const std::vector<double>& r) {
   std::vector<std::vector<double>> columns(x.size());
   for (size_t j = 0; j < x.size(); ++j) {
     const double range = p.high[j] - p.low[j], kept = x[j];

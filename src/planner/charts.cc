@@ -16,7 +16,8 @@ struct Axis {
   std::vector<double> ticks;
 
   double at(double value) const {
-    const double t = log ? (std::log(value) - std::log(low)) / (std::log(high) - std::log(low)) : (value - low) / (high - low);
+    const double t =
+        log ? (std::log(value) - std::log(low)) / (std::log(high) - std::log(low)) : (value - low) / (high - low);
     return from + std::clamp(t, -0.02, 1.02) * (to - from);
   }
 };
@@ -70,17 +71,20 @@ std::string tick_text(double v) {
 }
 
 std::string text(double x, double y, std::string_view anchor, std::string_view css, std::string_view content) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" class=\"{}\">{}</text>", x, y, anchor, css, escape_html(content));
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" class=\"{}\">{}</text>", x, y, anchor, css,
+                     escape_html(content));
 }
 
 std::string open_figure(const std::string& title, const std::string& note, int width, int height) {
   std::string html = "<figure><figcaption><b>" + escape_html(title) + "</b>";
   if (!note.empty()) html += "<span>" + escape_html(note) + "</span>";
-  return html + fmt::format("</figcaption><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", width, height, escape_html(title));
+  return html + fmt::format("</figcaption><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", width, height,
+                            escape_html(title));
 }
 
 // A row of keys under the title; returns the height used.
-double legend(const std::vector<std::tuple<int, std::string, bool>>& entries, double left, double width, std::string* svg) {
+double legend(const std::vector<std::tuple<int, std::string, bool>>& entries, double left, double width,
+              std::string* svg) {
   double x = left, y = 14;
   for (const auto& [color, name, hollow] : entries) {
     const double needed = 22 + 6.6 * static_cast<double>(name.size()) + 14;
@@ -88,8 +92,13 @@ double legend(const std::vector<std::tuple<int, std::string, bool>>& entries, do
       x = left;
       y += 18;
     }
-    *svg += hollow ? fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"none\" stroke=\"var(--c{})\" stroke-width=\"1.8\"/>", x + 6, y - 4, color)
-                   : fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"12\" height=\"9\" rx=\"2\" fill=\"var(--c{})\"/>", x, y - 9, color);
+    *svg +=
+        hollow ? fmt::format(
+                     "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"none\" stroke=\"var(--c{})\" "
+                     "stroke-width=\"1.8\"/>",
+                     x + 6, y - 4, color)
+               : fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"12\" height=\"9\" rx=\"2\" fill=\"var(--c{})\"/>",
+                             x, y - 9, color);
     *svg += text(x + 18, y, "start", "key", name);
     x += needed;
   }
@@ -98,17 +107,21 @@ double legend(const std::vector<std::tuple<int, std::string, bool>>& entries, do
 
 void frame(const Axis& x, const Axis& y, const XyChart& chart, std::string* svg) {
   for (const double t : y.ticks) {
-    *svg += fmt::format("<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"grid\"/>", x.from, x.to, y.at(t), y.at(t));
+    *svg += fmt::format("<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"grid\"/>", x.from, x.to,
+                        y.at(t), y.at(t));
     *svg += text(x.from - 7, y.at(t) + 4, "end", "tick", tick_text(t));
   }
   for (const double t : x.ticks) {
-    *svg += fmt::format("<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"axis\"/>", x.at(t), x.at(t), y.from, y.from + 4);
+    *svg += fmt::format("<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"axis\"/>", x.at(t),
+                        x.at(t), y.from, y.from + 4);
     *svg += text(x.at(t), y.from + 18, "middle", "tick", tick_text(t));
   }
-  *svg += fmt::format("<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"axis\"/>", x.from, x.to, y.from, y.from);
+  *svg += fmt::format("<line x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"axis\"/>", x.from, x.to,
+                      y.from, y.from);
   *svg += text((x.from + x.to) / 2, y.from + 38, "middle", "label", chart.x_label);
-  *svg += fmt::format("<text transform=\"translate(14 {:.1f}) rotate(-90)\" text-anchor=\"middle\" class=\"label\">{}</text>",
-                      (y.from + y.to) / 2, escape_html(chart.y_label));
+  *svg += fmt::format(
+      "<text transform=\"translate(14 {:.1f}) rotate(-90)\" text-anchor=\"middle\" class=\"label\">{}</text>",
+      (y.from + y.to) / 2, escape_html(chart.y_label));
 }
 
 void draw_series(const ChartSeries& s, const Axis& x, const Axis& y, std::string* svg) {
@@ -120,19 +133,23 @@ void draw_series(const ChartSeries& s, const Axis& x, const Axis& y, std::string
     for (const ChartPoint& p : s.points) {
       if (drawable(p)) path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x.at(p.x), y.at(p.y));
     }
-    *svg += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"var(--c{})\" stroke-width=\"2\" stroke-linejoin=\"round\"{}/>", path,
-                        s.color, s.hollow ? " stroke-dasharray=\"5 4\"" : "");
+    *svg += fmt::format(
+        "<path d=\"{}\" fill=\"none\" stroke=\"var(--c{})\" stroke-width=\"2\" stroke-linejoin=\"round\"{}/>", path,
+        s.color, s.hollow ? " stroke-dasharray=\"5 4\"" : "");
   }
   for (const ChartPoint& p : s.points) {
     if (!drawable(p)) continue;
     if (s.style != SeriesStyle::kLine) {
       if (s.small) {
-        *svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2\" fill=\"var(--c{})\" opacity=\".7\"/>", x.at(p.x), y.at(p.y), s.color);
+        *svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2\" fill=\"var(--c{})\" opacity=\".7\"/>",
+                            x.at(p.x), y.at(p.y), s.color);
         continue;
       }
       const std::string fill = s.hollow ? "var(--card)" : fmt::format("var(--c{})", s.color);
-      *svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\" stroke=\"var(--c{})\" stroke-width=\"1.8\"><title>{}</title></circle>",
-                          x.at(p.x), y.at(p.y), fill, s.color, escape_html(p.label));
+      *svg += fmt::format(
+          "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\" stroke=\"var(--c{})\" "
+          "stroke-width=\"1.8\"><title>{}</title></circle>",
+          x.at(p.x), y.at(p.y), fill, s.color, escape_html(p.label));
     }
     if (p.show_label) {
       const bool right = x.at(p.x) < x.from + 0.75 * (x.to - x.from);
@@ -166,7 +183,8 @@ std::string render(const XyChart& chart) {
   for (const ChartSeries& s : chart.series) {
     if (!s.name.empty()) keys.emplace_back(s.color, s.name, s.hollow);
     for (const ChartPoint& p : s.points) {
-      if (!std::isfinite(p.x) || !std::isfinite(p.y) || (chart.log_x && p.x <= 0) || (chart.log_y && p.y <= 0)) continue;
+      if (!std::isfinite(p.x) || !std::isfinite(p.y) || (chart.log_x && p.x <= 0) || (chart.log_y && p.y <= 0))
+        continue;
       x_low = std::min(x_low, p.x), x_high = std::max(x_high, p.x);
       y_low = std::min(y_low, p.y), y_high = std::max(y_high, p.y);
     }
@@ -197,7 +215,8 @@ std::string render(const BarChart& chart) {
   const double bottom = top + kRow * static_cast<double>(chart.rows.size());
   Axis x = make_axis(false, 0, most, kLeft, chart.width - kRight, 6);
   for (const double t : x.ticks) {
-    svg += fmt::format("<line x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\" class=\"grid\"/>", x.at(t), top, bottom);
+    svg += fmt::format("<line x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\" class=\"grid\"/>", x.at(t),
+                       top, bottom);
     svg += text(x.at(t), bottom + 16, "middle", "tick", tick_text(t));
   }
   svg += text((x.from + x.to) / 2, bottom + 35, "middle", "label", chart.axis_label);
@@ -209,16 +228,19 @@ std::string render(const BarChart& chart) {
       const double from = x.at(sum), to = x.at(sum + s.value);
       sum += s.value;
       if (to - from < 0.2) continue;
-      svg += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"18\" fill=\"var(--c{})\"><title>{}</title></rect>", from,
-                         y + 6, std::max(0.5, to - from - 1), s.color, escape_html(s.label));
+      svg += fmt::format(
+          "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"18\" fill=\"var(--c{})\"><title>{}</title></rect>",
+          from, y + 6, std::max(0.5, to - from - 1), s.color, escape_html(s.label));
     }
     if (row.marker > 0)
-      svg += fmt::format("<line x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\" class=\"marker\"/>", x.at(row.marker), y + 2, y + 28);
+      svg += fmt::format("<line x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\" class=\"marker\"/>",
+                         x.at(row.marker), y + 2, y + 28);
     svg += text(x.at(std::max(sum, row.marker)) + 7, y + 19, "start", "mark", row.end_label);
     y += kRow;
   }
   if (chart.limit > 0) {
-    svg += fmt::format("<line x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\" class=\"limit\"/>", x.at(chart.limit), top - 4, bottom);
+    svg += fmt::format("<line x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\" class=\"limit\"/>",
+                       x.at(chart.limit), top - 4, bottom);
     svg += text(x.at(chart.limit) + 4, bottom - 4, "start", "mark", chart.limit_label);
   }
   svg += "</svg>";

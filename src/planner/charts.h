@@ -1,5 +1,6 @@
-// Charts as inline SVG, without scripts: lines or points on linear or logarithmic axes, and stacked horizontal bars. Colours
-// are CSS variables of the page (html_page.h), so light and dark both work; every mark carries its values as a tooltip.
+// Charts as inline SVG, without scripts: lines or points on linear or logarithmic axes, and stacked horizontal bars.
+// Colours are CSS variables of the page (html_page.h), so light and dark both work; every mark carries its values as a
+// tooltip.
 #ifndef TESSERA_PLANNER_CHARTS_H_
 #define TESSERA_PLANNER_CHARTS_H_
 
@@ -11,7 +12,7 @@ namespace tessera {
 
 struct ChartPoint {
   double x = 0, y = 0;
-  std::string label;     // tooltip; drawn beside the point too when `show_label`
+  std::string label;  // tooltip; drawn beside the point too when `show_label`
   bool show_label = false;
 };
 

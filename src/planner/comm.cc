@@ -35,7 +35,8 @@ bool leaves_node(const HardwareSpec& hardware, const Mesh& mesh, Axes axes) {
 
 // Steps of one collective that cannot overlap each other: a ring on each axis; recursive doubling on a switch.
 double steps(const HardwareSpec& hardware, const Mesh& mesh, Axes axes) {
-  if (hardware.network.kind == NetworkKind::kSwitch) return std::ceil(std::log2(static_cast<double>(axes_size(mesh, axes))));
+  if (hardware.network.kind == NetworkKind::kSwitch)
+    return std::ceil(std::log2(static_cast<double>(axes_size(mesh, axes))));
   double sum = 0;
   for (const auto& [used, side] : list(mesh, axes)) sum += used ? static_cast<double>(side - 1) : 0;
   return sum;
@@ -45,7 +46,8 @@ void add_steps(const HardwareSpec& hardware, const Mesh& mesh, Axes axes, double
   if (axes_size(mesh, axes) <= 1) return;
   const double n = collectives * steps(hardware, mesh, axes);
   wire->hops += n;
-  const double nodes = static_cast<double>(axes_size(mesh, axes)) / static_cast<double>(members_per_node(hardware, mesh, axes));
+  const double nodes =
+      static_cast<double>(axes_size(mesh, axes)) / static_cast<double>(members_per_node(hardware, mesh, axes));
   if (nodes > 1) wire->node_hops += collectives * std::ceil(std::log2(nodes));
 }
 
@@ -95,7 +97,8 @@ void gathered_wire(const HardwareSpec& hardware, const Partition& p, const WireI
   const double n = static_cast<double>(mesh.size()), g = static_cast<double>(axes_size(mesh, gathered)), k = n / g;
   wire->gather_bytes = in.layer_weight_bytes * g / n * share(g);
   const double blocks = in.model->parallel_block ? 1 : 2;
-  wire->rest_bytes = blocks * 2 * in.tokens * in.activation_bytes * static_cast<double>(in.model->model_dim) / g * share(k);
+  wire->rest_bytes =
+      blocks * 2 * in.tokens * in.activation_bytes * static_cast<double>(in.model->model_dim) / g * share(k);
   add_steps(hardware, mesh, gathered, 2, wire);
   add_steps(hardware, mesh, rest, 2 * blocks, wire);
 }
@@ -139,7 +142,8 @@ LayerWire layer_wire(const HardwareSpec& hardware, const Partition& p, const Wir
   }
   if (p.expert_parallel) {
     const double copies = static_cast<double>(m.experts_per_token);
-    wire.all_to_all_bytes += 2 * in.tokens * copies * static_cast<double>(m.model_dim) / n * in.activation_bytes * share(n);
+    wire.all_to_all_bytes +=
+        2 * in.tokens * copies * static_cast<double>(m.model_dim) / n * in.activation_bytes * share(n);
     add_steps(hardware, p.mesh, kAll, 2, &wire);
   }
   return wire;
@@ -150,7 +154,8 @@ double collective_bandwidth(const HardwareSpec& hardware, const Mesh& mesh, Axes
   if (network.kind == NetworkKind::kSwitch) {
     // Between nodes each member brings its own port: the shards of a node travel side by side.
     if (!leaves_node(hardware, mesh, axes)) return network.link_bandwidth;
-    return std::min(network.link_bandwidth, network.node_bandwidth * static_cast<double>(members_per_node(hardware, mesh, axes)));
+    return std::min(network.link_bandwidth,
+                    network.node_bandwidth * static_cast<double>(members_per_node(hardware, mesh, axes)));
   }
   double sum = 0, least = 0;
   int used_axes = 0;
@@ -174,9 +179,8 @@ double wire_seconds(const HardwareSpec& hardware, const Partition& p, const Laye
 
 double gather_seconds(const HardwareSpec& hardware, const Partition& p, const LayerWire& wire) {
   // The measured floor of weight-gathered prefill is one link, one way (facts of Figure 1 and 7): nested one-way rings.
-  const double bandwidth = hardware.network.kind == NetworkKind::kSwitch
-                               ? collective_bandwidth(hardware, p.mesh, kAll)
-                               : hardware.network.link_bandwidth;
+  const double bandwidth = hardware.network.kind == NetworkKind::kSwitch ? collective_bandwidth(hardware, p.mesh, kAll)
+                                                                         : hardware.network.link_bandwidth;
   return ratio(wire.gather_bytes, bandwidth) / hardware.constants.gather_fraction;
 }
 

@@ -12,7 +12,8 @@
 
 namespace tessera {
 
-// Elements per chip and feed-forward layer, two matrices of E x F, (K-1)/K taken as 1: sections 3.2.1 to 3.2.3, Figure 3.
+// Elements per chip and feed-forward layer, two matrices of E x F, (K-1)/K taken as 1: sections 3.2.1 to 3.2.3,
+// Figure 3.
 double paper_ffn_elements(FfnLayout layout, const Mesh& mesh, double model_dim, double ff_dim, double tokens);
 
 // Mesh axes that a collective runs over.
@@ -43,8 +44,8 @@ struct WireInput {
 LayerWire layer_wire(const HardwareSpec& hardware, const Partition& partition, const WireInput& input);
 
 // Bytes/s that one chip can send into a collective over these axes, at the data-sheet rate.
-//   torus: both links of each axis where the slice wraps around, one otherwise; at most two axes at a time (Figure 6's 1D
-//   points need it). switch: the chip's port, inside or between nodes.
+//   torus: both links of each axis where the slice wraps around, one otherwise; at most two axes at a time (Figure 6's
+//   1D points need it). switch: the chip's port, inside or between nodes.
 double collective_bandwidth(const HardwareSpec& hardware, const Mesh& mesh, Axes axes);
 double wire_seconds(const HardwareSpec& hardware, const Partition& partition, const LayerWire& wire);
 double gather_seconds(const HardwareSpec& hardware, const Partition& partition, const LayerWire& wire);

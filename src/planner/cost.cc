@@ -25,8 +25,9 @@ struct Rates {
 // The measured rate of a type, or of the type whose kernel does most like it.
 const KernelRate* kernel_rate(const HardwareSpec& hardware, const std::string& type) {
   constexpr std::pair<std::string_view, std::string_view> kLike[] = {
-      {"q4_1", "q4_0"}, {"q5_0", "q4_0"}, {"q5_1", "q4_0"}, {"iq4_nl", "q4_0"}, {"mxfp4", "q4_0"}, {"w8", "q8_0"},   {"int8", "q8_0"},
-      {"i8", "q8_0"},   {"int4", "q4_0"}, {"q5_k", "q4_k"}, {"q3_k", "q4_k"},   {"q2_k", "q4_k"},  {"iq4_xs", "q4_k"}};
+      {"q4_1", "q4_0"}, {"q5_0", "q4_0"}, {"q5_1", "q4_0"},  {"iq4_nl", "q4_0"}, {"mxfp4", "q4_0"},
+      {"w8", "q8_0"},   {"int8", "q8_0"}, {"i8", "q8_0"},    {"int4", "q4_0"},   {"q5_k", "q4_k"},
+      {"q3_k", "q4_k"}, {"q2_k", "q4_k"}, {"iq4_xs", "q4_k"}};
   if (const auto it = hardware.kernels.find(type); it != hardware.kernels.end()) return &it->second;
   for (const auto& [name, like] : kLike) {
     if (name != type) continue;
@@ -39,7 +40,8 @@ const KernelRate* kernel_rate(const HardwareSpec& hardware, const std::string& t
 Rates matmul_rates(const HardwareSpec& hardware, const std::string& type, double rows) {
   Rates rates;
   if (const KernelRate* kernel = kernel_rate(hardware, type)) {
-    rates.flops = kernel->matmul_flops * hardware.constants.kernel_compute_fraction * rows / (rows + kernel->batch_half_rows);
+    rates.flops =
+        kernel->matmul_flops * hardware.constants.kernel_compute_fraction * rows / (rows + kernel->batch_half_rows);
     rates.weight_bandwidth = kernel->weight_bandwidth * hardware.constants.kernel_bandwidth_fraction;
     return rates;
   }
@@ -50,7 +52,8 @@ Rates matmul_rates(const HardwareSpec& hardware, const std::string& type, double
 
 // A file may mix types: rates that give the sum of the parts' times.
 Rates stack_rates(const ModelShape& m, const HardwareSpec& hardware, const std::string& weight_type, double rows) {
-  if (!weight_type.empty() || m.stored_parts.empty()) return matmul_rates(hardware, weight_type.empty() ? m.stored_type : weight_type, rows);
+  if (!weight_type.empty() || m.stored_parts.empty())
+    return matmul_rates(hardware, weight_type.empty() ? m.stored_type : weight_type, rows);
   double bytes = 0, params = 0, byte_seconds = 0, flop_seconds = 0;
   for (const StoredPart& part : m.stored_parts) {
     const Rates rates = matmul_rates(hardware, part.type, rows);
@@ -79,7 +82,7 @@ struct Work {
   double kv_bytes = 0;         // per chip
   double elements = 0;         // of activations that vector loops touch, per chip
   double output_flops = 0, output_bytes = 0;
-  LayerWire wire;              // per layer
+  LayerWire wire;  // per layer
 };
 
 double attended_tokens(const ModelShape& m, const Pass& pass, bool causal_skip) {
@@ -100,8 +103,8 @@ double kv_sequences_per_chip(const ModelShape& m, const Partition& p, const Pass
   return std::ceil(b / static_cast<double>(batch_split(p.mesh, pass.sequences)));
 }
 
-Work count_work(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass, const NumberTypes& types,
-                double heads) {
+Work count_work(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass,
+                const NumberTypes& types, double heads) {
   Work w;
   w.heads = heads;
   const Result<WeightSizes> checked = weight_sizes(m, types, heads);
@@ -129,19 +132,22 @@ Work count_work(const ModelShape& m, const HardwareSpec& hw, const Partition& p,
   const double kept = kept_tokens(m, static_cast<double>(pass.context + pass.tokens));
   w.kv_bytes = kv_sequences_per_chip(m, p, pass) * kept * kv_bytes_per_token(m, types.kv_element_bytes) / stages;
 
-  w.output_flops = 2 * static_cast<double>(m.vocab) * static_cast<double>(m.model_dim) * static_cast<double>(pass.sequences) / n;
+  w.output_flops =
+      2 * static_cast<double>(m.vocab) * static_cast<double>(m.model_dim) * static_cast<double>(pass.sequences) / n;
   w.output_bytes = (sizes.output > 0 ? sizes.output : sizes.embedding) / n;
   const WireInput input{&m, heads, tokens, types.activation_bytes, sizes.stack / layers};
   w.wire = layer_wire(hw, p, input);
   return w;
 }
 
-PassCost stage_cost(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass, const NumberTypes& types) {
+PassCost stage_cost(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass,
+                    const NumberTypes& types) {
   const Work w = count_work(m, hw, p, pass, types, padded_heads(m, p));
   const Constants& c = hw.constants;
   const Rates rates = stack_rates(m, hw, types.weight_type, pass.total_tokens());
   const std::string& type = types.weight_type.empty() ? m.stored_type : types.weight_type;
-  const std::string& output_type = types.weight_type.empty() && !m.stored_output_type.empty() ? m.stored_output_type : type;
+  const std::string& output_type =
+      types.weight_type.empty() && !m.stored_output_type.empty() ? m.stored_output_type : type;
   const Rates output = matmul_rates(hw, output_type, static_cast<double>(pass.sequences));
   PassCost cost;
   cost.compute = w.matmul_flops / rates.flops;
@@ -157,7 +163,8 @@ PassCost stage_cost(const ModelShape& m, const HardwareSpec& hw, const Partition
   const double attend = hw.compute_in_int8 ? std::max(cost.attention, cost.kv) : 0;
   const double matmul = cost.compute + (hw.compute_in_int8 ? 0 : cost.attention);
   const double memory = hw.compute_in_int8 ? attend : cost.kv;
-  cost.total = joined(c.overlap, matmul, cost.weights, cost.gather) + memory + cost.wire + cost.hops + cost.fixed + cost.unembed;
+  cost.total =
+      joined(c.overlap, matmul, cost.weights, cost.gather) + memory + cost.wire + cost.hops + cost.fixed + cost.unembed;
   cost.flops = w.matmul_flops + w.attention_flops + w.output_flops;
   cost.weight_bytes = w.weight_bytes + w.output_bytes;
   cost.kv_bytes = w.kv_bytes;
@@ -167,7 +174,8 @@ PassCost stage_cost(const ModelShape& m, const HardwareSpec& hw, const Partition
 
 // Stages work on different micro-batches. A prefill of M micro-batches passes through P stages in M + P - 1 steps;
 // a decode step ends when the token has passed all P stages, and needs P micro-batches to keep them busy.
-PassCost pipelined(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass, const NumberTypes& types) {
+PassCost pipelined(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass,
+                   const NumberTypes& types) {
   const double stages = static_cast<double>(p.pipeline_stages);
   PassCost best;
   for (const int64_t factor : {0, 1, 2, 4}) {
@@ -185,8 +193,9 @@ PassCost pipelined(const ModelShape& m, const HardwareSpec& hw, const Partition&
     const double step = cost.total + handover;
     const double rounds = pass.tokens == 1 ? std::max(stages, static_cast<double>(micro)) : static_cast<double>(micro);
     cost.wire += handover;
-    for (double PassCost::*term : {&PassCost::compute, &PassCost::weights, &PassCost::attention, &PassCost::kv, &PassCost::wire, &PassCost::gather,
-                                   &PassCost::hops, &PassCost::fixed, &PassCost::unembed})
+    for (double PassCost::*term :
+         {&PassCost::compute, &PassCost::weights, &PassCost::attention, &PassCost::kv, &PassCost::wire,
+          &PassCost::gather, &PassCost::hops, &PassCost::fixed, &PassCost::unembed})
       cost.*term *= rounds;
     cost.bubble = pass.tokens == 1 ? 0 : (stages - 1) * step;
     cost.total = rounds * step + cost.bubble;
@@ -208,7 +217,8 @@ Result<WeightSizes> weight_sizes(const ModelShape& m, const NumberTypes& types, 
     sizes.output = m.stored_output_bytes;
     return sizes;
   }
-  TESSERA_ASSIGN_OR_RETURN(const double bytes, bytes_per_weight(types.weight_type.empty() ? "bf16" : types.weight_type));
+  TESSERA_ASSIGN_OR_RETURN(const double bytes,
+                           bytes_per_weight(types.weight_type.empty() ? "bf16" : types.weight_type));
   sizes.stack = stack_params(padded) * bytes;
   // The released code keeps the token table in bf16 under int8 weights; so do the usual block-quantized files.
   sizes.embedding = table * std::max(bytes, 2.0);
@@ -217,7 +227,8 @@ Result<WeightSizes> weight_sizes(const ModelShape& m, const NumberTypes& types, 
 }
 
 double packed_growth(std::string_view type) {
-  constexpr std::pair<std::string_view, double> kGrowth[] = {{"q4_k", 1.028}, {"q5_k", 1.023}, {"q3_k", 1.036}, {"iq4_xs", 1.015}};
+  constexpr std::pair<std::string_view, double> kGrowth[] = {
+      {"q4_k", 1.028}, {"q5_k", 1.023}, {"q3_k", 1.036}, {"iq4_xs", 1.015}};
   for (const auto& [name, growth] : kGrowth) {
     if (name == type) return growth;
   }
@@ -243,20 +254,25 @@ Status check_partition(const ModelShape& m, const Partition& p, const Pass& pass
     return invalid_argument("experts cannot be split over {} chips: the model has {}", p.mesh.size(), m.experts);
   const int64_t n = p.mesh.size();
   if (n == 1) return Status();
-  if (p.attention == AttentionLayout::kBatch && !is_gathered(p.ffn) && (pass.sequences < 4 || batch_split(p.mesh, pass.sequences) == 1))
+  if (p.attention == AttentionLayout::kBatch && !is_gathered(p.ffn) &&
+      (pass.sequences < 4 || batch_split(p.mesh, pass.sequences) == 1))
     return invalid_argument("attention over batch: {} sequences are too few for {}", pass.sequences, to_string(p.mesh));
   if (is_gathered(p.ffn) && pass.sequences < gathered_chips(p))
-    return invalid_argument("{} on {}: needs {} sequences, found {}", to_string(p.ffn), to_string(p.mesh), gathered_chips(p), pass.sequences);
+    return invalid_argument("{} on {}: needs {} sequences, found {}", to_string(p.ffn), to_string(p.mesh),
+                            gathered_chips(p), pass.sequences);
   const bool same_as_xyz = p.ffn != FfnLayout::kWgXyz && gathered_chips(p) == n;
   if (is_gathered(p.ffn) && (gathered_chips(p) == 1 || same_as_xyz))
     return invalid_argument("{} on {} is another layout", to_string(p.ffn), to_string(p.mesh));
   if (p.ffn == FfnLayout::kWgXy && p.mesh.y == 1) return invalid_argument("WG XY on {} is WG X", to_string(p.mesh));
-  if (p.ffn == FfnLayout::kWs2d && p.mesh.x == 1) return invalid_argument("WS 2D needs X > 1, found {}", to_string(p.mesh));
-  if (is_gathered(p.ffn) && p.expert_parallel) return invalid_argument("experts are split only with stationary weights");
+  if (p.ffn == FfnLayout::kWs2d && p.mesh.x == 1)
+    return invalid_argument("WS 2D needs X > 1, found {}", to_string(p.mesh));
+  if (is_gathered(p.ffn) && p.expert_parallel)
+    return invalid_argument("experts are split only with stationary weights");
   return Status();
 }
 
-PassCost predict_pass(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass, const NumberTypes& types) {
+PassCost predict_pass(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass,
+                      const NumberTypes& types) {
   PassCost cost = p.pipeline_stages > 1 ? pipelined(m, hw, p, pass, types) : stage_cost(m, hw, p, pass, types);
   const double chips = static_cast<double>(p.chips());
   cost.tokens = pass.total_tokens();
@@ -267,7 +283,8 @@ PassCost predict_pass(const ModelShape& m, const HardwareSpec& hw, const Partiti
   return cost;
 }
 
-double roofline_seconds(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass, const NumberTypes& types) {
+double roofline_seconds(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass,
+                        const NumberTypes& types) {
   const Work w = count_work(m, hw, p, pass, types, static_cast<double>(m.heads));
   // Micro-batches may keep all stages busy at once; one sequence passes them one by one.
   const double stages = pass.sequences > 1 ? 1 : static_cast<double>(p.pipeline_stages);

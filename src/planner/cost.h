@@ -2,8 +2,9 @@
 // completed by what the paper leaves out: fixed time per layer, hops, achieved fractions, attention arithmetic, the
 // unembedding, padding of heads, partial overlap. docs/planner.md derives every term.
 //
-//   t = t_s + elements t_e + L (t_0 + hops t_h) + ||compute/e_c, weights/e_w||_p + attention + kv/e_kv + wire/e_n + unembed
-//   weight-gathered: the gathered bytes join the first norm (they overlap the matmuls; looped einsum, section 3.5)
+//   t = t_s + elements t_e + L (t_0 + hops t_h) + ||compute/e_c, weights/e_w||_p + attention + kv/e_kv + wire/e_n +
+//   unembed weight-gathered: the gathered bytes join the first norm (they overlap the matmuls; looped einsum,
+//   section 3.5)
 #ifndef TESSERA_PLANNER_COST_H_
 #define TESSERA_PLANNER_COST_H_
 
@@ -30,9 +31,9 @@ struct PassCost {
   // Per chip.
   double flops = 0, weight_bytes = 0, kv_bytes = 0, wire_bytes = 0;
   double tokens = 0;
-  double mfu = 0;               // 2N tokens / (chips * bf16 peak * total)
+  double mfu = 0;  // 2N tokens / (chips * bf16 peak * total)
   double chip_seconds_per_token = 0;
-  double relative_error = 0;    // interval: total * (1 +- this)
+  double relative_error = 0;  // interval: total * (1 +- this)
 };
 
 // Weight bytes of all layers together and of the unembedding, for a type or as stored; heads padded.
@@ -55,13 +56,12 @@ int64_t batch_split(const Mesh& mesh, int64_t sequences);
 Status check_partition(const ModelShape& model, const Partition& partition, const Pass& pass);
 
 // The caller has checked shape and partition; sizes come from weight_sizes().
-PassCost predict_pass(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition, const Pass& pass,
-                      const NumberTypes& types);
+PassCost predict_pass(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition,
+                      const Pass& pass, const NumberTypes& types);
 
 // Lower bound: every resource at its data-sheet rate, all of them perfectly overlapped, nothing padded, no fixed time.
-double roofline_seconds(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition, const Pass& pass,
-                        const NumberTypes& types);
-
+double roofline_seconds(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition,
+                        const Pass& pass, const NumberTypes& types);
 
 }  // namespace tessera
 

@@ -1,5 +1,5 @@
-// Files of share/ that are part of the program: hardware descriptions, model shapes, published measurements. The table is
-// written at build time by src/planner/embed.cmake, so the program needs no installed data.
+// Files of share/ that are part of the program: hardware descriptions, model shapes, published measurements. The table
+// is written at build time by src/planner/embed.cmake, so the program needs no installed data.
 #ifndef TESSERA_PLANNER_EMBEDDED_H_
 #define TESSERA_PLANNER_EMBEDDED_H_
 

@@ -35,7 +35,8 @@ void read_network(const Json& json, const std::string& where, NetworkSpec* netwo
   f.number("node_chips", &network->node_chips, 0, 1e6);
   f.number("node_bandwidth", &network->node_bandwidth, 0, kBig);
   f.number("node_hop_seconds", &network->node_hop_seconds, 0, 10);
-  if (f.status().ok() && network->node_chips > 0 && network->max_chips > network->node_chips && network->node_bandwidth <= 0)
+  if (f.status().ok() && network->node_chips > 0 && network->max_chips > network->node_chips &&
+      network->node_bandwidth <= 0)
     f.take(invalid_argument("{}.network: node_bandwidth must be above 0 when max_chips exceeds node_chips", where));
   parent->take(f.status());
 }
@@ -106,8 +107,9 @@ HardwareSpec guess_this_machine() {
   const double f32_per_cycle = (features & kCpuAvx512) ? 32 : (features & kCpuAvx2) ? 16 : 8;
   const bool fast_int8 = (features & (kCpuAvx512Vnni | kCpuAvxVnni | kCpuNeonDot)) != 0;
   spec.name = "this";
-  spec.description = fmt::format("{}, {} cores: an estimate from the processor's features. `tessera probe` measures it.",
-                                 cpu_model_name(), static_cast<int>(cores));
+  spec.description =
+      fmt::format("{}, {} cores: an estimate from the processor's features. `tessera probe` measures it.",
+                  cpu_model_name(), static_cast<int>(cores));
   spec.cores = static_cast<int64_t>(cores);
   spec.peak_flops["f32"] = 2 * f32_per_cycle * hertz * cores;
   spec.peak_flops["bf16"] = spec.peak_flops["f32"] * ((features & kCpuAvx512Bf16) ? 2 : 1);
@@ -126,8 +128,8 @@ HardwareSpec guess_this_machine() {
 
 }  // namespace
 
-// Fitted to this engine on two AVX-512 cores (docs/planner.md, "This machine"): four models of 135 M to 1.2 B parameters in
-// q8_0, q4_k_m and f16, prompts of 128 and 512, decode at 128 and 1984 tokens of context.
+// Fitted to this engine on two AVX-512 cores (docs/planner.md, "This machine"): four models of 135 M to 1.2 B
+// parameters in q8_0, q4_k_m and f16, prompts of 128 and 512, decode at 128 and 1984 tokens of context.
 Constants engine_constants() {
   Constants c;
   c.kernel_compute_fraction = 0.955;
@@ -147,7 +149,8 @@ void use_engine_constants(HardwareSpec* hardware) {
   record.rms = 0.063;
   record.leave_one_out_rms = 0.11;
   record.leave_one_out_p90 = 0.13;
-  record.note = "kernel rates by probe; the engine's constants fitted to four models, error on the 24 points of six others";
+  record.note =
+      "kernel rates by probe; the engine's constants fitted to four models, error on the 24 points of six others";
 }
 
 double peak_for_weights(const HardwareSpec& hardware, std::string_view weight_type) {
@@ -216,12 +219,19 @@ std::string hardware_to_json(const HardwareSpec& spec) {
                               {"loaded_program_bytes", spec.loaded_program_bytes},
                               {"network", network_to_json(spec.network)}};
   if (!spec.layouts.empty()) json["layouts"] = spec.layouts;
-  json["constants"] = {{"compute_fraction", c.compute_fraction},     {"bandwidth_fraction", c.bandwidth_fraction},
-                       {"network_fraction", c.network_fraction},     {"gather_fraction", c.gather_fraction},
-                       {"layer_seconds", c.layer_seconds},           {"hop_seconds", c.hop_seconds},
-                       {"step_seconds", c.step_seconds},             {"overlap", c.overlap}, {"element_seconds", c.element_seconds},
-                       {"attention_fraction", c.attention_fraction}, {"kv_bandwidth_fraction", c.kv_bandwidth_fraction},
-                       {"kernel_compute_fraction", c.kernel_compute_fraction}, {"kernel_bandwidth_fraction", c.kernel_bandwidth_fraction}};
+  json["constants"] = {{"compute_fraction", c.compute_fraction},
+                       {"bandwidth_fraction", c.bandwidth_fraction},
+                       {"network_fraction", c.network_fraction},
+                       {"gather_fraction", c.gather_fraction},
+                       {"layer_seconds", c.layer_seconds},
+                       {"hop_seconds", c.hop_seconds},
+                       {"step_seconds", c.step_seconds},
+                       {"overlap", c.overlap},
+                       {"element_seconds", c.element_seconds},
+                       {"attention_fraction", c.attention_fraction},
+                       {"kv_bandwidth_fraction", c.kv_bandwidth_fraction},
+                       {"kernel_compute_fraction", c.kernel_compute_fraction},
+                       {"kernel_bandwidth_fraction", c.kernel_bandwidth_fraction}};
   const CalibrationRecord& r = spec.calibration;
   json["calibration"] = {{"points", r.points},
                          {"rms", r.rms},
@@ -271,7 +281,8 @@ Result<HardwareSpec> find_hardware(const std::string& name_or_path) {
   for (const EmbeddedFile& file : embedded_files()) {
     if (file.path == "hardware/" + name_or_path + ".json") return parse_hardware(file.text, file.path);
   }
-  if (name_or_path.ends_with(".json") || name_or_path.find('/') != std::string::npos) return load_hardware(name_or_path);
+  if (name_or_path.ends_with(".json") || name_or_path.find('/') != std::string::npos)
+    return load_hardware(name_or_path);
   return not_found("hardware '{}': expected a JSON file, 'this' or one of: {}", name_or_path,
                    fmt::join(shipped_hardware(), ", "));
 }

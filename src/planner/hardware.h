@@ -1,6 +1,7 @@
 // Hardware: what the planner knows about a machine: limits from a data sheet or from `tessera probe`, the fitted
-// constants that turn limits into times, and how well that fit predicts. Stored as JSON; docs/planner.md lists every field.
-// Shipped descriptions (share/hardware) are embedded; load_hardware() reads a file, find_hardware() a shipped name.
+// constants that turn limits into times, and how well that fit predicts. Stored as JSON; docs/planner.md lists every
+// field. Shipped descriptions (share/hardware) are embedded; load_hardware() reads a file, find_hardware() a shipped
+// name.
 #ifndef TESSERA_PLANNER_HARDWARE_H_
 #define TESSERA_PLANNER_HARDWARE_H_
 
@@ -34,9 +35,9 @@ struct NetworkSpec {
 
 // What one type of weight reaches on this machine, measured; overrides peak * fraction. Written by `tessera probe`.
 struct KernelRate {
-  double matmul_flops = 0;       // large batch (prefill), all threads
-  double weight_bandwidth = 0;   // bytes/s of stored weights at batch 1 (decode), all threads
-  double batch_half_rows = 0;    // rows at which a small batch reaches half of matmul_flops; 0 = not measured
+  double matmul_flops = 0;      // large batch (prefill), all threads
+  double weight_bandwidth = 0;  // bytes/s of stored weights at batch 1 (decode), all threads
+  double batch_half_rows = 0;   // rows at which a small batch reaches half of matmul_flops; 0 = not measured
 };
 
 // Fitted by calibrate(); 1 and 0 mean "ideal" (the roofline).
@@ -60,7 +61,7 @@ struct Constants {
 // How well the constants predict points they were not fitted to.
 struct CalibrationRecord {
   int64_t points = 0;
-  double rms = 0;                // on the fitted points, relative
+  double rms = 0;  // on the fitted points, relative
   double leave_one_out_rms = 0;
   double leave_one_out_p90 = 0;  // printed as the interval of every prediction
   std::string note;
@@ -77,8 +78,8 @@ struct HardwareSpec {
   bool causal_skip = true;       // prefill attention leaves out the masked half
   bool compute_in_int8 = false;  // quantized weights multiply in int8 (CPU kernels); false: weights are widened to bf16
   int64_t cores = 0;
-  double cost_per_chip_hour = 0;  // in dollars; 0 = unknown
-  double loaded_program_bytes = 0;  // resident bytes before any model
+  double cost_per_chip_hour = 0;     // in dollars; 0 = unknown
+  double loaded_program_bytes = 0;   // resident bytes before any model
   std::vector<std::string> layouts;  // feed-forward layouts that its software has ("ws2d"); empty = all
   NetworkSpec network;
   Constants constants;
@@ -89,8 +90,8 @@ struct HardwareSpec {
 // Peak for products with weights of this type; falls back from int8 to bf16 to f32.
 double peak_for_weights(const HardwareSpec& hardware, std::string_view weight_type);
 
-// What whole models on this engine add to measured kernel rates, and the record of how well that predicts: the start for
-// every machine that `tessera probe` measured.
+// What whole models on this engine add to measured kernel rates, and the record of how well that predicts: the start
+// for every machine that `tessera probe` measured.
 Constants engine_constants();
 void use_engine_constants(HardwareSpec* hardware);
 

@@ -29,7 +29,9 @@ th,td{padding:6px 12px;text-align:left;border-bottom:1px solid var(--line);white
 }  // namespace
 
 std::string html_page(std::string_view title, std::string_view body) {
-  std::string html = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>";
+  std::string html =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width,initial-scale=1\"><title>";
   html += escape_html(title);
   html += "</title><style>";
   html += kStyle;
@@ -54,7 +56,8 @@ std::string html_table(const std::vector<std::vector<std::string>>& rows, size_t
     html += "<tr>";
     for (size_t c = 0; c < rows[r].size(); ++c) {
       const char* tag = r == 0 ? "th" : "td";
-      html += std::string("<") + tag + (c >= first_number ? " class=\"n\">" : ">") + escape_html(rows[r][c]) + "</" + tag + ">";
+      html += std::string("<") + tag + (c >= first_number ? " class=\"n\">" : ">") + escape_html(rows[r][c]) + "</" +
+              tag + ">";
     }
     html += "</tr>\n";
   }

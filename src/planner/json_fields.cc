@@ -31,8 +31,9 @@ Result<nlohmann::json> parse_json(std::string_view text, std::string_view where,
 
 Result<std::string> read_text_file(const std::string& path, size_t max_bytes) {
   File file(std::fopen(path.c_str(), "rb"));
-  if (!file) return Status(errno == ENOENT ? StatusCode::kNotFound : StatusCode::kIoError,
-                           fmt::format("{}: {}", path, std::strerror(errno)));
+  if (!file)
+    return Status(errno == ENOENT ? StatusCode::kNotFound : StatusCode::kIoError,
+                  fmt::format("{}: {}", path, std::strerror(errno)));
   std::string text;
   char buffer[1 << 16];
   for (size_t n; (n = std::fread(buffer, 1, sizeof buffer, file.get())) > 0;) {

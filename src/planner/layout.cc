@@ -1,8 +1,8 @@
 #include "planner/layout.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cctype>
+#include <charconv>
 
 namespace tessera {
 namespace {
@@ -11,7 +11,7 @@ constexpr struct {
   FfnLayout layout;
   std::string_view name, key;
 } kFfnNames[] = {
-    {FfnLayout::kWs1d, "WS 1D", "ws1d"},   {FfnLayout::kWs2d, "WS 2D", "ws2d"},    {FfnLayout::kWgX, "WG X", "wgx"},
+    {FfnLayout::kWs1d, "WS 1D", "ws1d"}, {FfnLayout::kWs2d, "WS 2D", "ws2d"},    {FfnLayout::kWgX, "WG X", "wgx"},
     {FfnLayout::kWgXy, "WG XY", "wgxy"}, {FfnLayout::kWgXyz, "WG XYZ", "wgxyz"},
 };
 
@@ -34,7 +34,8 @@ std::string to_string(const Mesh& mesh) { return fmt::format("{}x{}x{}", mesh.x,
 
 std::string to_string(const Partition& p) {
   if (p.chips() == 1) return "alone";
-  std::string text = fmt::format("{}, {}, attention over {}", to_string(p.mesh), to_string(p.ffn), to_string(p.attention));
+  std::string text =
+      fmt::format("{}, {}, attention over {}", to_string(p.mesh), to_string(p.ffn), to_string(p.attention));
   if (p.expert_parallel) text += ", experts split";
   if (p.pipeline_stages > 1) text += fmt::format(", {} pipeline stages", p.pipeline_stages);
   return text;
@@ -59,7 +60,8 @@ Result<Mesh> parse_mesh(std::string_view text) {
 Result<FfnLayout> parse_ffn_layout(std::string_view text) {
   std::string key;
   for (const char c : text) {
-    if (std::isalnum(static_cast<unsigned char>(c))) key += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (std::isalnum(static_cast<unsigned char>(c)))
+      key += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
   for (const auto& entry : kFfnNames) {
     if (entry.key == key) return entry.layout;
@@ -80,9 +82,8 @@ std::vector<Mesh> candidate_meshes(const HardwareSpec& hardware, int64_t chips) 
   }
   if (hardware.network.kind != NetworkKind::kTorus) return meshes;
   // An unpublished slice: the most even X x YZ.
-  return {*std::min_element(meshes.begin(), meshes.end(), [](const Mesh& a, const Mesh& b) {
-    return std::max(a.x, a.y) < std::max(b.x, b.y);
-  })};
+  return {*std::min_element(meshes.begin(), meshes.end(),
+                            [](const Mesh& a, const Mesh& b) { return std::max(a.x, a.y) < std::max(b.x, b.y); })};
 }
 
 }  // namespace tessera

@@ -13,9 +13,9 @@
 namespace tessera {
 
 enum class FfnLayout {
-  kWs1d,   // weight-stationary, weights split once (Megatron): section 3.2.1
-  kWs2d,   // weight-stationary, E over x and F over yz: section 3.2.2
-  kWgX,    // weights gathered over x, xy or all axes; activations stay split over batch: section 3.2.3
+  kWs1d,  // weight-stationary, weights split once (Megatron): section 3.2.1
+  kWs2d,  // weight-stationary, E over x and F over yz: section 3.2.2
+  kWgX,   // weights gathered over x, xy or all axes; activations stay split over batch: section 3.2.3
   kWgXy,
   kWgXyz,
 };

@@ -75,7 +75,8 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
   const Json* shape = f.object("shape");
   TESSERA_RETURN_IF_ERROR(f.status());
   if (n_prompt == 0 && n_gen == 0) return invalid_argument("{}: n_prompt and n_gen are both 0", where);
-  if (n_prompt > 0 && n_gen > 0) return unsupported("{}: a record of prompt and generation together has no single phase", where);
+  if (n_prompt > 0 && n_gen > 0)
+    return unsupported("{}: a record of prompt and generation together has no single phase", where);
   if (shape != nullptr) {
     TESSERA_ASSIGN_OR_RETURN(point.model, parse_model_shape(shape->dump(), where + ".shape"));
   } else {
@@ -103,7 +104,8 @@ double predicted_seconds(const HardwareSpec& hardware, const MeasuredPoint& p) {
   return pass + static_cast<double>(p.steps) * predict_pass(p.model, hardware, p.partition, middle, p.types).total;
 }
 
-Result<std::vector<MeasuredPoint>> parse_measured(std::string_view text, std::string_view where, const HardwareSpec& hardware) {
+Result<std::vector<MeasuredPoint>> parse_measured(std::string_view text, std::string_view where,
+                                                  const HardwareSpec& hardware) {
   TESSERA_ASSIGN_OR_RETURN(const Json json, parse_json(text, where));
   JsonFields f(json, std::string(where));
   f.require("points");
@@ -111,7 +113,8 @@ Result<std::vector<MeasuredPoint>> parse_measured(std::string_view text, std::st
   TESSERA_RETURN_IF_ERROR(f.status());
   std::vector<MeasuredPoint> points;
   for (const Json& row : *rows) {
-    TESSERA_ASSIGN_OR_RETURN(MeasuredPoint point, read_point(row, fmt::format("{} point {}", where, points.size()), hardware));
+    TESSERA_ASSIGN_OR_RETURN(MeasuredPoint point,
+                             read_point(row, fmt::format("{} point {}", where, points.size()), hardware));
     points.push_back(std::move(point));
   }
   return points;
@@ -156,13 +159,16 @@ BenchPrediction predict_bench(const ModelShape& model, const HardwareSpec& hardw
   types.kv_element_bytes = test.kv_element_bytes;
   if (model.stored_stack_bytes > 0) types.weight_type.clear();
   if (test.prompt_tokens > 0)
-    prediction.seconds += predict_pass(model, hardware, {}, {test.sequences, test.prompt_tokens, test.depth}, types).total;
+    prediction.seconds +=
+        predict_pass(model, hardware, {}, {test.sequences, test.prompt_tokens, test.depth}, types).total;
   if (test.generated_tokens > 0) {
     const int64_t middle = test.depth + test.prompt_tokens + test.generated_tokens / 2;
-    prediction.seconds += static_cast<double>(test.generated_tokens) * predict_pass(model, hardware, {}, {test.sequences, 1, middle}, types).total;
+    prediction.seconds += static_cast<double>(test.generated_tokens) *
+                          predict_pass(model, hardware, {}, {test.sequences, 1, middle}, types).total;
   }
   const int64_t context = test.depth + test.prompt_tokens + test.generated_tokens;
-  prediction.peak_bytes = memory_per_chip(model, hardware, {}, types, {test.sequences, context, kEngineChunkTokens}).total();
+  prediction.peak_bytes =
+      memory_per_chip(model, hardware, {}, types, {test.sequences, context, kEngineChunkTokens}).total();
   return prediction;
 }
 

@@ -1,5 +1,5 @@
-// Measured times, from a paper (share/measured) or from `tessera bench` (results.json): what constants are fitted to and
-// predictions are compared with.
+// Measured times, from a paper (share/measured) or from `tessera bench` (results.json): what constants are fitted to
+// and predictions are compared with.
 #ifndef TESSERA_PLANNER_MEASURED_H_
 #define TESSERA_PLANNER_MEASURED_H_
 
@@ -27,12 +27,14 @@ struct MeasuredPoint {
 double predicted_seconds(const HardwareSpec& hardware, const MeasuredPoint& point);
 
 // Shipped file by name ("pope2022") or the text of a file in its format.
-Result<std::vector<MeasuredPoint>> parse_measured(std::string_view json, std::string_view where, const HardwareSpec& hardware);
+Result<std::vector<MeasuredPoint>> parse_measured(std::string_view json, std::string_view where,
+                                                  const HardwareSpec& hardware);
 Result<std::vector<MeasuredPoint>> shipped_measured(std::string_view name, const HardwareSpec& hardware);
 
-// results.json of `tessera bench`: an array of records, or one record a line, with llama-bench's field names. Used here:
-// model_filename, type_k, n_prompt, n_gen, n_depth, n_seqs (1), avg_ns, predicted_ns and, when the model file is gone, "shape"
-// (an object with the fields of share/models) and weight_type. Times of n_gen tokens become one step at the middle depth.
+// results.json of `tessera bench`: an array of records, or one record a line, with llama-bench's field names. Used
+// here: model_filename, type_k, n_prompt, n_gen, n_depth, n_seqs (1), avg_ns, predicted_ns and, when the model file is
+// gone, "shape" (an object with the fields of share/models) and weight_type. Times of n_gen tokens become one step at
+// the middle depth.
 struct BenchRecord {
   MeasuredPoint point;
   double recorded_prediction = 0;  // seconds of one pass, as bench predicted it; 0 = absent

@@ -14,7 +14,8 @@ bool is_gathered(FfnLayout layout) { return layout != FfnLayout::kWs1d && layout
 // the feed-forward, all f32; activations once more as int8 with scales.
 double engine_scratch_bytes(const ModelShape& m, const Partition& p, const MemoryRequest& request, double heads) {
   const double n = static_cast<double>(p.mesh.size()), e = static_cast<double>(m.model_dim);
-  const double rows = static_cast<double>(std::min({request.chunk_tokens, request.context * request.sequences, kEngineChunkTokens}));
+  const double rows =
+      static_cast<double>(std::min({request.chunk_tokens, request.context * request.sequences, kEngineChunkTokens}));
   const double used = m.experts > 0 ? static_cast<double>(m.experts_per_token + m.shared_experts) : 1;
   const double attention = (2 * heads * static_cast<double>(m.head_dim) + kv_elements_per_token_layer(m)) / n;
   const double ffn = static_cast<double>(m.ff_matrices - 1) * static_cast<double>(m.ff_dim) * used / n;
@@ -46,7 +47,8 @@ double scratch_bytes(const ModelShape& m, const HardwareSpec& hw, const Partitio
 double transport_bytes(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const NumberTypes& types,
                        const MemoryRequest& request, double heads, double stack) {
   if (p.mesh.size() <= 1) return 0;
-  const double tokens = std::min({static_cast<double>(request.chunk_tokens), static_cast<double>(request.context), 8192.0});
+  const double tokens =
+      std::min({static_cast<double>(request.chunk_tokens), static_cast<double>(request.context), 8192.0});
   const double layer = stack / static_cast<double>(m.layers);
   const LayerWire wire = layer_wire(hw, p, {&m, heads, tokens, types.activation_bytes, layer});
   // Two collectives in flight; gathered weights arrive in rings of n slices, four of which are held at a time.
@@ -67,7 +69,8 @@ double kv_bytes_per_context_token(const ModelShape& m, const Partition& p, int64
   return all * static_cast<double>(sequences) * std::ceil(kv_heads / n) / kv_heads;
 }
 
-double context_in_kv_bytes(const ModelShape& m, const Partition& p, int64_t sequences, double element_bytes, double bytes) {
+double context_in_kv_bytes(const ModelShape& m, const Partition& p, int64_t sequences, double element_bytes,
+                           double bytes) {
   return bytes / kv_bytes_per_context_token(m, p, sequences, element_bytes);
 }
 
@@ -95,7 +98,8 @@ MemoryUse memory_per_chip(const ModelShape& m, const HardwareSpec& hw, const Par
   return use;
 }
 
-double max_context(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const NumberTypes& types, int64_t sequences) {
+double max_context(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const NumberTypes& types,
+                   int64_t sequences) {
   const double limit = hw.memory_bytes * hw.usable_memory_fraction;
   const auto fits = [&](int64_t context) {
     return memory_per_chip(m, hw, p, types, {sequences, context, 2048}).total() <= limit;

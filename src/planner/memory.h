@@ -27,15 +27,16 @@ MemoryUse memory_per_chip(const ModelShape& model, const HardwareSpec& hardware,
                           const NumberTypes& types, const MemoryRequest& request);
 
 // KV bytes that one chip holds per token of context of `sequences` sequences.
-double kv_bytes_per_context_token(const ModelShape& model, const Partition& partition, int64_t sequences, double element_bytes);
+double kv_bytes_per_context_token(const ModelShape& model, const Partition& partition, int64_t sequences,
+                                  double element_bytes);
 
 // Table 1: the context that `bytes` of KV per chip hold.
 double context_in_kv_bytes(const ModelShape& model, const Partition& partition, int64_t sequences, double element_bytes,
                            double bytes);
 
 // The longest context for which memory_per_chip stays within the usable memory; 0 when the weights alone do not fit.
-double max_context(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition, const NumberTypes& types,
-                   int64_t sequences);
+double max_context(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition,
+                   const NumberTypes& types, int64_t sequences);
 
 }  // namespace tessera
 

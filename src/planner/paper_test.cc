@@ -1,5 +1,5 @@
-// What "Efficiently Scaling Transformer Inference" prints and plots, against our formulas: volumes, memory, parameter counts,
-// MFU arithmetic, measured times. The numbers are in share/measured/pope2022.json.
+// What "Efficiently Scaling Transformer Inference" prints and plots, against our formulas: volumes, memory, parameter
+// counts, MFU arithmetic, measured times. The numbers are in share/measured/pope2022.json.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -47,7 +47,8 @@ TEST(Paper, Figure3Volumes) {
 TEST(Paper, Figure3SwitchesAtTheseTokens) {
   const auto best = [](double tokens) {
     FfnLayout least = FfnLayout::kWs2d;
-    for (const FfnLayout layout : kFigure3) least = gigabytes(layout, tokens) < gigabytes(least, tokens) ? layout : least;
+    for (const FfnLayout layout : kFigure3)
+      least = gigabytes(layout, tokens) < gigabytes(least, tokens) ? layout : least;
     return least;
   };
   EXPECT_EQ(best(16383), FfnLayout::kWs2d);
@@ -91,8 +92,8 @@ TEST(Paper, KvCache) {
 TEST(Paper, Table1) {
   for (const auto& row : paper().at("table1")) {
     const ModelShape m = model(row["model"].get<std::string>().c_str());
-    const Partition p{{4, 4, 4}, FfnLayout::kWs2d,
-                      row["attention"] == "batch" ? AttentionLayout::kBatch : AttentionLayout::kHeads};
+    const Partition p{
+        {4, 4, 4}, FfnLayout::kWs2d, row["attention"] == "batch" ? AttentionLayout::kBatch : AttentionLayout::kHeads};
     for (const auto& [batch, context] : row.at("context").items()) {
       const double tokens = context_in_kv_bytes(m, p, std::stoll(batch), 2, 0.3 * tpu().memory_bytes);
       EXPECT_NEAR(tokens / context.get<double>(), 1, 0.015) << row["label"] << " batch " << batch;
@@ -161,8 +162,9 @@ TEST(Paper, SameConstantsOnEverythingElse) {
     if (key == "8") key = p.model.kv_heads > 1 ? "8 multihead" : "8 multiquery";
     groups[key].push_back(p);
   }
-  const std::vector<std::pair<const char*, double>> bounds = {{"Table 2", 0.03}, {"Table 3", 0.06}, {"D prefill", 0.045}, {"D decode", 0.11},
-                                                              {"6", 0.10},       {"7", 0.08},       {"8 multiquery", 0.035}, {"B.1", 0.02}};
+  const std::vector<std::pair<const char*, double>> bounds = {
+      {"Table 2", 0.03}, {"Table 3", 0.06}, {"D prefill", 0.045},    {"D decode", 0.11},
+      {"6", 0.10},       {"7", 0.08},       {"8 multiquery", 0.035}, {"B.1", 0.02}};
   for (const auto& [name, bound] : bounds) EXPECT_LE(rms(residuals(tpu(), groups[name])), bound) << name;
 }
 
@@ -173,7 +175,8 @@ TEST(FasterTransformer, TensorParallelFitAndPipelineHeldOut) {
   const std::vector<MeasuredPoint> all = *shipped_measured("fastertransformer", a100);
   for (const MeasuredPoint& p : all) {
     (p.fit ? fitted : pipeline).push_back(p);
-    EXPECT_LE(roofline_seconds(p.model, a100, p.partition, p.pass, p.types), p.seconds) << p.where << " batch " << p.pass.sequences;
+    EXPECT_LE(roofline_seconds(p.model, a100, p.partition, p.pass, p.types), p.seconds)
+        << p.where << " batch " << p.pass.sequences;
   }
   EXPECT_EQ(fitted.size(), 51u);
   EXPECT_LE(rms(residuals(a100, fitted)), 0.035);

@@ -25,10 +25,12 @@ Status check_options(const PlanOptions& o) {
   };
   if (!in_range(o.chips)) return invalid_argument("chips: expected 1 to 1048576");
   if (!in_range(o.batches)) return invalid_argument("batch: expected 1 to 1048576");
-  if (o.prompt_tokens < 1 || o.prompt_tokens > kMost) return invalid_argument("prompt: expected 1 to {}, found {}", kMost, o.prompt_tokens);
+  if (o.prompt_tokens < 1 || o.prompt_tokens > kMost)
+    return invalid_argument("prompt: expected 1 to {}, found {}", kMost, o.prompt_tokens);
   if (o.generated_tokens < 0 || o.generated_tokens > kMost)
     return invalid_argument("generate: expected 0 to {}, found {}", kMost, o.generated_tokens);
-  if (o.requests < 1 || o.requests > 20'000'000) return invalid_argument("requests: expected 1 to 20000000, found {}", o.requests);
+  if (o.requests < 1 || o.requests > 20'000'000)
+    return invalid_argument("requests: expected 1 to 20000000, found {}", o.requests);
   return Status();
 }
 
@@ -50,7 +52,8 @@ std::vector<Candidate> fastest_by_chips(const PlanRequest& request) {
 }
 
 // Every layout on every mesh of as many chips, fastest first.
-std::vector<LayoutChoice> layouts_of(const PlanRequest& r, const Candidate& best, const NumberTypes& types, const Pass& pass) {
+std::vector<LayoutChoice> layouts_of(const PlanRequest& r, const Candidate& best, const NumberTypes& types,
+                                     const Pass& pass) {
   std::vector<LayoutChoice> all;
   Partition resting = best.decode_partition;
   std::vector<Mesh> meshes = candidate_meshes(r.hardware, resting.mesh.size());
@@ -86,7 +89,8 @@ Result<SimulationReport> simulate_service(const PlanOptions& o, const PlanReques
   SimulationReport report;
   TESSERA_ASSIGN_OR_RETURN(const std::vector<RequestSpec> requests, workload(o));
   NumberTypes types = request.types;
-  types.weight_type = request.model.stored_stack_bytes > 0 && best.weight_type == request.model.stored_type ? "" : best.weight_type;
+  types.weight_type =
+      request.model.stored_stack_bytes > 0 && best.weight_type == request.model.stored_type ? "" : best.weight_type;
   FleetSpec& fleet = report.fleet;
   fleet.max_batch = std::max<int64_t>(best.batch, 64);
   fleet.chips_per_replica = static_cast<double>(best.chips());
@@ -94,12 +98,15 @@ Result<SimulationReport> simulate_service(const PlanOptions& o, const PlanReques
   fleet.prefill_replicas = o.prefill_replicas;
   fleet.replicas = std::max<int64_t>(1, o.replicas);
   const double usable = request.hardware.memory_bytes * request.hardware.usable_memory_fraction;
-  const double per_token = kv_bytes_per_context_token(request.model, best.decode_partition, fleet.max_batch, types.kv_element_bytes) /
-                           static_cast<double>(fleet.max_batch);
+  const double per_token =
+      kv_bytes_per_context_token(request.model, best.decode_partition, fleet.max_batch, types.kv_element_bytes) /
+      static_cast<double>(fleet.max_batch);
   fleet.kv_tokens = std::max(0.0, (usable - best.memory.total() + best.memory.kv) / std::max(1.0, per_token));
   const double link = request.hardware.network.node_bandwidth > 0 ? request.hardware.network.node_bandwidth
                                                                   : request.hardware.network.link_bandwidth;
-  if (link > 0) fleet.handover_seconds_per_token = kv_bytes_per_token(request.model, types.kv_element_bytes) / link / fleet.chips_per_replica;
+  if (link > 0)
+    fleet.handover_seconds_per_token =
+        kv_bytes_per_token(request.model, types.kv_element_bytes) / link / fleet.chips_per_replica;
   // A chunk or a small step cannot use weight-gathered layouts or attention over batch.
   Partition steady = best.decode_partition;
   if (steady.ffn != FfnLayout::kWs1d) steady.ffn = steady.mesh.x > 1 ? FfnLayout::kWs2d : FfnLayout::kWs1d;
@@ -114,7 +121,8 @@ Result<SimulationReport> simulate_service(const PlanOptions& o, const PlanReques
   }
   report.searched = true;
   const FleetAnswer answer = smallest_fleet(times, fleet, requests, report.target);
-  if (answer.replicas == 0) return resource_exhausted("no fleet of up to 4096 replicas meets the target for 95 % of requests");
+  if (answer.replicas == 0)
+    return resource_exhausted("no fleet of up to 4096 replicas meets the target for 95 % of requests");
   fleet.replicas = answer.replicas;
   fleet.prefill_replicas = answer.prefill_replicas;
   report.result = answer.result;
@@ -132,9 +140,10 @@ Status calibrate_to(const PlanOptions& o, const HardwareSpec& hardware, std::ost
   const bool is_file = o.hardware.ends_with(".json");
   const std::string path = is_file ? o.hardware : probed_hardware_path();
   TESSERA_RETURN_IF_ERROR(save_hardware(fitted, path));
-  out << fmt::format("Fitted to {} points: {:.1f} % RMS, leave-one-out {:.1f} % RMS, 90 % within {:.1f} %. Stored in {}.\n",
-                     points.size(), 100 * fitted.calibration.rms, 100 * fitted.calibration.leave_one_out_rms,
-                     100 * fitted.calibration.leave_one_out_p90, path);
+  out << fmt::format(
+      "Fitted to {} points: {:.1f} % RMS, leave-one-out {:.1f} % RMS, 90 % within {:.1f} %. Stored in {}.\n",
+      points.size(), 100 * fitted.calibration.rms, 100 * fitted.calibration.leave_one_out_rms,
+      100 * fitted.calibration.leave_one_out_p90, path);
   return Status();
 }
 
@@ -153,7 +162,8 @@ void print_lists(std::ostream& out) {
 Result<PlanRequest> plan_request(const PlanOptions& o) {
   TESSERA_RETURN_IF_ERROR(check_options(o));
   PlanRequest r;
-  if (o.model.empty()) return invalid_argument("no model: expected a GGUF file, a folder, a config.json or a name (--list shows them)");
+  if (o.model.empty())
+    return invalid_argument("no model: expected a GGUF file, a folder, a config.json or a name (--list shows them)");
   TESSERA_ASSIGN_OR_RETURN(r.model, resolve_model(o.model));
   TESSERA_ASSIGN_OR_RETURN(r.hardware, find_hardware(o.hardware));
   TESSERA_ASSIGN_OR_RETURN(r.objective, parse_objective(o.objective, r.hardware));

@@ -1,4 +1,5 @@
-// `tessera plan` without its flags: options in, a table, JSON or a page out. The verb, the server's /plan page and tests call it.
+// `tessera plan` without its flags: options in, a table, JSON or a page out. The verb, the server's /plan page and
+// tests call it.
 #ifndef TESSERA_PLANNER_PLAN_H_
 #define TESSERA_PLANNER_PLAN_H_
 
@@ -19,8 +20,8 @@ struct PlanOptions {
   std::string mesh, prefill_layout, decode_layout;
   std::string kv_type = "f16";
   int64_t prompt_tokens = 512, generated_tokens = 128;
-  int64_t max_chips = 0;          // 0: 256, or 16 machines
-  std::string objective;          // latency, cost, balanced; empty: latency on CPUs, balanced elsewhere
+  int64_t max_chips = 0;  // 0: 256, or 16 machines
+  std::string objective;  // latency, cost, balanced; empty: latency on CPUs, balanced elsewhere
   bool all_layouts = false;
   double max_prefill_seconds = 0, max_step_seconds = 0, max_memory_gib = 0, max_cost_per_million = 0;
   bool json = false;
@@ -35,7 +36,7 @@ struct PlanOptions {
   int64_t requests = 2000;
   std::string prompt_lengths, output_lengths;  // workload.h; empty: prompt_tokens and generated_tokens, fixed
   std::string trace;
-  int64_t replicas = 0;   // 0: the smallest fleet that meets the target
+  int64_t replicas = 0;  // 0: the smallest fleet that meets the target
   int64_t prefill_replicas = 0;
   double target_ttft_seconds = 0, target_tpot_seconds = 0;
   uint64_t seed = 1;

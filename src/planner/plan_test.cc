@@ -25,7 +25,8 @@ TEST(Plan, OneArgumentIsEnough) {
   o.model = "llama-3.2-1b";
   o.hardware = "ryzen-7950x";  // a test must not depend on the machine's own file
   const std::string text = run(o);
-  for (const char* part : {"Use ", "first token", "per token", "memory", "context", "+-"}) EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  for (const char* part : {"Use ", "first token", "per token", "memory", "context", "+-"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   o.hardware = "this";
   EXPECT_NE(run(o).find("Use "), std::string::npos);
 }
@@ -91,13 +92,16 @@ TEST(Plan, WrongInputIsOneSentence) {
 
 TEST(Plan, CheckPrintsResidualsPerPhase) {
   const std::string path = testing::TempDir() + "/results.json";
-  const std::string shape = R"("shape":{"name":"m","layers":32,"model_dim":4096,"ff_dim":14336,"heads":32,"kv_heads":8,"vocab":128256},"weight_type":"int8")";
-  std::ofstream(path) << "[{" << shape << R"(,"n_prompt":512,"n_gen":0,"avg_ns":1e9},{)" << shape << R"(,"n_prompt":0,"n_gen":32,"n_depth":128,"avg_ns":1e9,"predicted_ns":9e8}])";
+  const std::string shape =
+      R"("shape":{"name":"m","layers":32,"model_dim":4096,"ff_dim":14336,"heads":32,"kv_heads":8,"vocab":128256},"weight_type":"int8")";
+  std::ofstream(path) << "[{" << shape << R"(,"n_prompt":512,"n_gen":0,"avg_ns":1e9},{)" << shape
+                      << R"(,"n_prompt":0,"n_gen":32,"n_depth":128,"avg_ns":1e9,"predicted_ns":9e8}])";
   PlanOptions o;
   o.check = path;
   o.hardware = "epyc-9654";
   const std::string text = run(o);
-  for (const char* part : {"pp512", "tg32 @128", "prefill  1 points", "decode   1 points"}) EXPECT_NE(text.find(part), std::string::npos) << text;
+  for (const char* part : {"pp512", "tg32 @128", "prefill  1 points", "decode   1 points"})
+    EXPECT_NE(text.find(part), std::string::npos) << text;
   std::ofstream(path) << R"([{"n_prompt":1,"avg_ns":-5}])";
   std::ostringstream out;
   EXPECT_NE(plan_main(o, out).message().find("avg_ns"), std::string::npos);

@@ -1,5 +1,6 @@
-// Every text that the planner reads from outside, by the first byte: hardware file, model shape, config.json, bench results,
-// request trace, length distribution, mesh. A hardware file and a shape that parse must also be safe to plan with.
+// Every text that the planner reads from outside, by the first byte: hardware file, model shape, config.json, bench
+// results, request trace, length distribution, mesh. A hardware file and a shape that parse must also be safe to plan
+// with.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -23,13 +24,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   };
   switch (data[0] % 7) {
     case 0:
-      if (const auto hardware = parse_hardware(text, "fuzz"); hardware.ok()) plan(*find_shipped_model("llama-3-8b"), *hardware);
+      if (const auto hardware = parse_hardware(text, "fuzz"); hardware.ok())
+        plan(*find_shipped_model("llama-3-8b"), *hardware);
       break;
     case 1:
       if (const auto shape = parse_model_shape(text, "fuzz"); shape.ok()) plan(*shape, *find_hardware("tpu-v4"));
       break;
     case 2:
-      if (const auto shape = shape_from_config_json(text, "fuzz"); shape.ok()) plan(*shape, *find_hardware("epyc-9654"));
+      if (const auto shape = shape_from_config_json(text, "fuzz"); shape.ok())
+        plan(*shape, *find_hardware("epyc-9654"));
       break;
     case 3:
       // Records without a shape name files, which a fuzzer must not open.

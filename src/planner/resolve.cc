@@ -17,7 +17,8 @@ Result<ModelShape> resolve_model(const std::string& name) {
     const std::string config = folder ? (path / "config.json").string() : name;
     TESSERA_ASSIGN_OR_RETURN(const std::string text, read_text_file(config, 4 << 20));
     TESSERA_ASSIGN_OR_RETURN(ModelShape shape, shape_from_config_json(text, config));
-    if (folder) shape.name = path.filename().empty() ? path.parent_path().filename().string() : path.filename().string();
+    if (folder)
+      shape.name = path.filename().empty() ? path.parent_path().filename().string() : path.filename().string();
     return shape;
   }
   OpenOptions options;

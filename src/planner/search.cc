@@ -15,7 +15,8 @@ std::vector<FfnLayout> allowed_layouts(const HardwareSpec& hardware, bool all) {
       if (layout.ok()) layouts.push_back(*layout);
     }
   }
-  if (layouts.empty()) layouts = {FfnLayout::kWs1d, FfnLayout::kWs2d, FfnLayout::kWgX, FfnLayout::kWgXy, FfnLayout::kWgXyz};
+  if (layouts.empty())
+    layouts = {FfnLayout::kWs1d, FfnLayout::kWs2d, FfnLayout::kWgX, FfnLayout::kWgXy, FfnLayout::kWgXyz};
   return layouts;
 }
 
@@ -23,7 +24,8 @@ std::vector<int64_t> chip_counts(const PlanRequest& r) {
   if (!r.chips.empty()) return r.chips;
   const int64_t most = std::min(r.max_chips, std::max<int64_t>(1, r.hardware.network.max_chips));
   std::vector<int64_t> counts;
-  for (int64_t n = 1; n <= most; n = n < 8 && r.hardware.network.kind == NetworkKind::kSwitch ? n + 1 : n * 2) counts.push_back(n);
+  for (int64_t n = 1; n <= most; n = n < 8 && r.hardware.network.kind == NetworkKind::kSwitch ? n + 1 : n * 2)
+    counts.push_back(n);
   return counts;
 }
 
@@ -71,11 +73,14 @@ void price(const PlanRequest& r, Candidate* c) {
 }
 
 std::string refusal(const PlanRequest& r, const Candidate& c) {
-  const double usable = r.max_memory_bytes > 0 ? r.max_memory_bytes : r.hardware.memory_bytes * r.hardware.usable_memory_fraction;
+  const double usable =
+      r.max_memory_bytes > 0 ? r.max_memory_bytes : r.hardware.memory_bytes * r.hardware.usable_memory_fraction;
   if (c.memory.total() > usable)
-    return fmt::format("{} chips, batch {}: {} per chip, {} usable", c.chips(), c.batch, format_bytes(c.memory.total()), format_bytes(usable));
+    return fmt::format("{} chips, batch {}: {} per chip, {} usable", c.chips(), c.batch, format_bytes(c.memory.total()),
+                       format_bytes(usable));
   if (r.max_prefill_seconds > 0 && c.prefill.total > r.max_prefill_seconds)
-    return fmt::format("first token after {}, limit {}", format_seconds(c.prefill.total), format_seconds(r.max_prefill_seconds));
+    return fmt::format("first token after {}, limit {}", format_seconds(c.prefill.total),
+                       format_seconds(r.max_prefill_seconds));
   if (r.max_step_seconds > 0 && c.decode.total > r.max_step_seconds)
     return fmt::format("{} per token, limit {}", format_seconds(c.decode.total), format_seconds(r.max_step_seconds));
   if (r.max_cost_per_million > 0 && c.dollars_per_million > r.max_cost_per_million)
@@ -103,7 +108,8 @@ Result<Candidate> evaluate(const PlanRequest& r, const Partition& resting, const
   c.decode_partition = decode.partition;
   c.prefill = prefill.cost;
   c.decode = decode.cost;
-  const MemoryRequest request{batch, r.prompt_tokens + r.generated_tokens, r.hardware.compute_in_int8 ? kEngineChunkTokens : 2048};
+  const MemoryRequest request{batch, r.prompt_tokens + r.generated_tokens,
+                              r.hardware.compute_in_int8 ? kEngineChunkTokens : 2048};
   const MemoryUse in_prefill = memory_per_chip(r.model, r.hardware, prefill.partition, types, request);
   c.memory = memory_per_chip(r.model, r.hardware, decode.partition, types, request);
   c.memory.scratch = std::max(c.memory.scratch, in_prefill.scratch);
@@ -122,7 +128,9 @@ double score(Objective objective, const Candidate& c) {
 void choose(const PlanRequest& r, PlanResult* result) {
   std::vector<size_t> order(result->candidates.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  const auto by_score = [&](size_t a, size_t b) { return score(r.objective, result->candidates[a]) < score(r.objective, result->candidates[b]); };
+  const auto by_score = [&](size_t a, size_t b) {
+    return score(r.objective, result->candidates[a]) < score(r.objective, result->candidates[b]);
+  };
   std::stable_sort(order.begin(), order.end(), by_score);
   if (order.empty()) return;
   result->best = order[0];
@@ -137,7 +145,8 @@ void choose(const PlanRequest& r, PlanResult* result) {
   for (const size_t i : order) {
     const Candidate& c = result->candidates[i];
     const bool same = c.chips() == best.chips() && c.decode_partition.mesh == best.decode_partition.mesh &&
-                      c.weight_type == best.weight_type && c.decode_partition.pipeline_stages == best.decode_partition.pipeline_stages;
+                      c.weight_type == best.weight_type &&
+                      c.decode_partition.pipeline_stages == best.decode_partition.pipeline_stages;
     if (!same) {
       result->runner_up = i;
       break;
@@ -146,7 +155,8 @@ void choose(const PlanRequest& r, PlanResult* result) {
 }
 
 std::string machines(const HardwareSpec& hardware, int64_t chips) {
-  if (hardware.name == "this") return chips == 1 ? "this machine alone" : fmt::format("{} machines like this one", chips);
+  if (hardware.name == "this")
+    return chips == 1 ? "this machine alone" : fmt::format("{} machines like this one", chips);
   const char* unit = hardware.compute_in_int8 ? "machine" : "chip";
   return fmt::format("{} {} {}{}", chips, hardware.name, unit, chips == 1 ? "" : "s");
 }
@@ -154,7 +164,8 @@ std::string machines(const HardwareSpec& hardware, int64_t chips) {
 std::string short_layout(const Candidate& c) {
   if (c.chips() == 1) return "";
   std::string text = fmt::format(" as {}", to_string(c.decode_partition.mesh));
-  if (c.decode_partition.pipeline_stages > 1) text += fmt::format(" in {} pipeline stages", c.decode_partition.pipeline_stages);
+  if (c.decode_partition.pipeline_stages > 1)
+    text += fmt::format(" in {} pipeline stages", c.decode_partition.pipeline_stages);
   if (c.decode_partition.mesh.size() > 1) {
     text += fmt::format(" (prefill {}, decode {} with attention over {})", to_string(c.prefill_partition.ffn),
                         to_string(c.decode_partition.ffn), to_string(c.decode_partition.attention));
@@ -167,8 +178,12 @@ std::string main_difference(const Candidate& best, const Candidate& other) {
   const struct {
     const char* name;
     double PassCost::*term;
-  } terms[] = {{"arithmetic", &PassCost::compute}, {"reading weights", &PassCost::weights}, {"reading the KV cache", &PassCost::kv},
-               {"communication", &PassCost::wire}, {"hops", &PassCost::hops},               {"fixed time per layer", &PassCost::fixed},
+  } terms[] = {{"arithmetic", &PassCost::compute},
+               {"reading weights", &PassCost::weights},
+               {"reading the KV cache", &PassCost::kv},
+               {"communication", &PassCost::wire},
+               {"hops", &PassCost::hops},
+               {"fixed time per layer", &PassCost::fixed},
                {"idle pipeline stages", &PassCost::bubble}};
   const char* name = "";
   double most = 0;
@@ -179,7 +194,8 @@ std::string main_difference(const Candidate& best, const Candidate& other) {
       name = t.name;
     }
   }
-  return most > 0 ? fmt::format("it spends {} more per step on {}", format_seconds(most), name) : "it uses more chip time";
+  return most > 0 ? fmt::format("it spends {} more per step on {}", format_seconds(most), name)
+                  : "it uses more chip time";
 }
 
 std::string recommend(const PlanRequest& r, const PlanResult& result) {
@@ -192,17 +208,20 @@ std::string recommend(const PlanRequest& r, const PlanResult& result) {
   text += ".";
   if (!result.runner_up) return text;
   const Candidate& o = result.candidates[*result.runner_up];
-  const double slower = o.request_seconds / b.request_seconds - 1, dearer = o.chip_seconds_per_token / b.chip_seconds_per_token - 1;
-  text += fmt::format(" Runner-up: {}{} with {} weights, batch {}: request {:.0f} % {}, chip time per token {:.0f} % {}; {}.",
-                      machines(r.hardware, o.chips()), short_layout(o), o.weight_type, o.batch, 100 * std::abs(slower),
-                      slower >= 0 ? "longer" : "shorter", 100 * std::abs(dearer), dearer >= 0 ? "more" : "less", main_difference(b, o));
+  const double slower = o.request_seconds / b.request_seconds - 1,
+               dearer = o.chip_seconds_per_token / b.chip_seconds_per_token - 1;
+  text += fmt::format(
+      " Runner-up: {}{} with {} weights, batch {}: request {:.0f} % {}, chip time per token {:.0f} % {}; {}.",
+      machines(r.hardware, o.chips()), short_layout(o), o.weight_type, o.batch, 100 * std::abs(slower),
+      slower >= 0 ? "longer" : "shorter", 100 * std::abs(dearer), dearer >= 0 ? "more" : "less", main_difference(b, o));
   return text;
 }
 
 }  // namespace
 
-std::vector<LayoutChoice> layout_choices(const ModelShape& model, const HardwareSpec& hardware, const Partition& resting,
-                                         const Pass& pass, const NumberTypes& types, bool all_layouts) {
+std::vector<LayoutChoice> layout_choices(const ModelShape& model, const HardwareSpec& hardware,
+                                         const Partition& resting, const Pass& pass, const NumberTypes& types,
+                                         bool all_layouts) {
   std::vector<LayoutChoice> choices;
   for (const FfnLayout ffn : allowed_layouts(hardware, all_layouts)) {
     for (const AttentionLayout attention : {AttentionLayout::kHeads, AttentionLayout::kBatch}) {
@@ -210,21 +229,24 @@ std::vector<LayoutChoice> layout_choices(const ModelShape& model, const Hardware
       p.ffn = ffn;
       p.attention = attention;
       const bool gathered = ffn != FfnLayout::kWs1d && ffn != FfnLayout::kWs2d;
-      if (ffn == FfnLayout::kWs1d && p.mesh.x > 1 && hardware.network.kind == NetworkKind::kSwitch) continue;  // the same as 1 x YZ
+      if (ffn == FfnLayout::kWs1d && p.mesh.x > 1 && hardware.network.kind == NetworkKind::kSwitch)
+        continue;                                                      // the same as 1 x YZ
       if (gathered && attention == AttentionLayout::kHeads) continue;  // its activations are split over batch already
       if (!check_partition(model, p, pass).ok()) continue;
       choices.push_back({p, predict_pass(model, hardware, p, pass, types)});
       if (p.mesh.size() == 1) return choices;
     }
   }
-  std::stable_sort(choices.begin(), choices.end(), [](const auto& a, const auto& b) { return a.cost.total < b.cost.total; });
+  std::stable_sort(choices.begin(), choices.end(),
+                   [](const auto& a, const auto& b) { return a.cost.total < b.cost.total; });
   return choices;
 }
 
-Result<LayoutChoice> best_layout(const ModelShape& model, const HardwareSpec& hardware, const Partition& resting, const Pass& pass,
-                                 const NumberTypes& types, bool all_layouts) {
+Result<LayoutChoice> best_layout(const ModelShape& model, const HardwareSpec& hardware, const Partition& resting,
+                                 const Pass& pass, const NumberTypes& types, bool all_layouts) {
   const auto choices = layout_choices(model, hardware, resting, pass, types, all_layouts);
-  if (choices.empty()) return invalid_argument("no layout on {} can run {} sequences", to_string(resting.mesh), pass.sequences);
+  if (choices.empty())
+    return invalid_argument("no layout on {} can run {} sequences", to_string(resting.mesh), pass.sequences);
   return choices.front();
 }
 
@@ -258,7 +280,8 @@ PlanResult search(const PlanRequest& request) {
   const auto fill_context = [&](size_t i) {
     Candidate& c = result.candidates[i];
     NumberTypes types = request.types;
-    types.weight_type = request.model.stored_stack_bytes > 0 && c.weight_type == request.model.stored_type ? "" : c.weight_type;
+    types.weight_type =
+        request.model.stored_stack_bytes > 0 && c.weight_type == request.model.stored_type ? "" : c.weight_type;
     c.max_context = max_context(request.model, request.hardware, c.decode_partition, types, c.batch);
   };
   for (const size_t i : result.pareto) fill_context(i);

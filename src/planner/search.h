@@ -35,10 +35,10 @@ struct PlanRequest {
   bool pipelines = true;
   Objective objective = Objective::kBalanced;
   // Limits; 0 = none.
-  double max_prefill_seconds = 0;  // time to first token
-  double max_step_seconds = 0;     // time per output token
-  double max_memory_bytes = 0;     // per chip; 0: the chip's usable memory
-  double max_cost_per_million = 0; // dollars per million generated tokens
+  double max_prefill_seconds = 0;   // time to first token
+  double max_step_seconds = 0;      // time per output token
+  double max_memory_bytes = 0;      // per chip; 0: the chip's usable memory
+  double max_cost_per_million = 0;  // dollars per million generated tokens
 };
 
 struct Candidate {
@@ -48,10 +48,10 @@ struct Candidate {
   PassCost prefill, decode;
   MemoryUse memory;
   double max_context = 0;
-  double request_seconds = 0;               // prefill + generated_tokens decode steps
-  double chip_seconds_per_token = 0;        // per generated token, prefill included
-  double dollars_per_million = 0;           // generated tokens; 0 when the price is unknown
-  std::string refused;                      // why it does not qualify; empty: it does
+  double request_seconds = 0;         // prefill + generated_tokens decode steps
+  double chip_seconds_per_token = 0;  // per generated token, prefill included
+  double dollars_per_million = 0;     // generated tokens; 0 when the price is unknown
+  std::string refused;                // why it does not qualify; empty: it does
   int64_t chips() const { return decode_partition.chips(); }
 };
 
@@ -69,11 +69,12 @@ struct LayoutChoice {
   Partition partition;
   PassCost cost;
 };
-Result<LayoutChoice> best_layout(const ModelShape& model, const HardwareSpec& hardware, const Partition& resting, const Pass& pass,
-                                 const NumberTypes& types, bool all_layouts = false);
+Result<LayoutChoice> best_layout(const ModelShape& model, const HardwareSpec& hardware, const Partition& resting,
+                                 const Pass& pass, const NumberTypes& types, bool all_layouts = false);
 // All layouts of a pass on a mesh, fastest first: for the breakdown chart.
-std::vector<LayoutChoice> layout_choices(const ModelShape& model, const HardwareSpec& hardware, const Partition& resting,
-                                         const Pass& pass, const NumberTypes& types, bool all_layouts);
+std::vector<LayoutChoice> layout_choices(const ModelShape& model, const HardwareSpec& hardware,
+                                         const Partition& resting, const Pass& pass, const NumberTypes& types,
+                                         bool all_layouts);
 
 PlanResult search(const PlanRequest& request);
 

@@ -137,7 +137,8 @@ TEST(Pipeline, DecodeIsNoFasterButMemoryIsDivided) {
   four.pipeline_stages = 4;
   const Pass step{1, 1, 1024};
   EXPECT_GE(predict_pass(m, h, four, step, {}).total, predict_pass(m, h, one, step, {}).total);
-  EXPECT_NEAR(memory_per_chip(m, h, four, {}, {1, 2048, 2048}).weights * 4, memory_per_chip(m, h, one, {}, {1, 2048, 2048}).weights, 1);
+  EXPECT_NEAR(memory_per_chip(m, h, four, {}, {1, 2048, 2048}).weights * 4,
+              memory_per_chip(m, h, one, {}, {1, 2048, 2048}).weights, 1);
   // Sixteen sequences keep the stages busy: throughput grows.
   const Pass many{64, 512, 0};
   EXPECT_LT(predict_pass(m, h, four, many, {}).total, 0.6 * predict_pass(m, h, one, many, {}).total);

@@ -134,7 +134,9 @@ Result<double> bytes_per_weight(std::string_view type) {
   if (type == "int8") return 1.0;
   if (type == "int4") return 18.0 / 32;
   const auto dtype = dtype_from_name(type);
-  if (!dtype) return invalid_argument("weight type '{}': expected bf16, int8, int4 or a type of the engine (q4_k, q8_0 ...)", type);
+  if (!dtype)
+    return invalid_argument("weight type '{}': expected bf16, int8, int4 or a type of the engine (q4_k, q8_0 ...)",
+                            type);
   const DTypeInfo& info = dtype_info(*dtype);
   if (info.block_elements == 0) return 1.0;  // int8 rows: the scale of a row is lost in its length
   return static_cast<double>(info.block_bytes) / info.block_elements;
@@ -143,10 +145,12 @@ Result<double> bytes_per_weight(std::string_view type) {
 Status check_shape(const ModelShape& m) {
   if (m.layers < 1 || m.model_dim < 1 || m.ff_dim < 1 || m.heads < 1 || m.kv_heads < 1 || m.head_dim < 1 || m.vocab < 1)
     return invalid_argument("layers, model_dim, ff_dim, heads, kv_heads, head_dim and vocab must be at least 1");
-  if (m.kv_heads > m.heads) return invalid_argument("kv_heads: expected at most heads = {}, found {}", m.heads, m.kv_heads);
+  if (m.kv_heads > m.heads)
+    return invalid_argument("kv_heads: expected at most heads = {}, found {}", m.heads, m.kv_heads);
   if (m.experts > 0 && (m.experts_per_token < 1 || m.experts_per_token > m.experts))
     return invalid_argument("experts_per_token: expected 1 to {}, found {}", m.experts, m.experts_per_token);
-  if (m.dense_layers > m.layers) return invalid_argument("dense_layers: expected at most {}, found {}", m.layers, m.dense_layers);
+  if (m.dense_layers > m.layers)
+    return invalid_argument("dense_layers: expected at most {}, found {}", m.layers, m.dense_layers);
   return Status();
 }
 
@@ -171,7 +175,8 @@ Result<ModelShape> find_shipped_model(std::string_view name) {
     if (file.path != "models/models.json") continue;
     TESSERA_ASSIGN_OR_RETURN(const Json json, parse_json(file.text, file.path));
     for (const Json& model : json.value("models", Json::array())) {
-      if (model.value("name", std::string()) == name) return shape_from_json(model, fmt::format("{} {}", file.path, name));
+      if (model.value("name", std::string()) == name)
+        return shape_from_json(model, fmt::format("{} {}", file.path, name));
     }
   }
   return not_found("model '{}': expected a file, a folder or one of: {}", name, fmt::join(shipped_models(), ", "));
@@ -181,7 +186,8 @@ Result<ModelShape> find_shipped_model(std::string_view name) {
 Result<ModelShape> shape_from_config_json(std::string_view text, std::string_view where_view) {
   const std::string where(where_view);
   TESSERA_ASSIGN_OR_RETURN(Json root, parse_json(text, where));
-  if (root.is_object() && root.contains("text_config") && root["text_config"].is_object()) root = Json(root["text_config"]);
+  if (root.is_object() && root.contains("text_config") && root["text_config"].is_object())
+    root = Json(root["text_config"]);
   ModelShape m;
   JsonFields f(root, where);
   TESSERA_RETURN_IF_ERROR(f.status());
@@ -227,9 +233,11 @@ Result<ModelShape> shape_from_config_json(std::string_view text, std::string_vie
   if (use_window) any({"sliding_window"}, &m.window_tokens);
   any({"sliding_window_pattern"}, &m.full_attention_every);
   const bool plain = family == "gpt2" || family == "gpt_neox" || family == "gpt_bigcode" || family == "opt" ||
-                     family == "falcon" || family == "phi" || family == "starcoder2" || family == "gptj" || family == "bloom";
+                     family == "falcon" || family == "phi" || family == "starcoder2" || family == "gptj" ||
+                     family == "bloom";
   m.ff_matrices = plain ? 2 : 3;
-  m.parallel_block = family == "gpt_neox" || family == "falcon" || family == "phi" || family == "gptj" || family == "cohere";
+  m.parallel_block =
+      family == "gpt_neox" || family == "falcon" || family == "phi" || family == "gptj" || family == "cohere";
   m.tied_embeddings = family == "gpt2" || family.starts_with("gemma") || family == "bloom";
   f.flag("tie_word_embeddings", &m.tied_embeddings);
   std::string stored = "float16";

@@ -1,5 +1,6 @@
 // ModelShape: the few numbers of a model that decide its speed and memory. Filled by name from share/models, or from a
-// checkpoint's header (shape_checkpoint.h). Counting follows Pope et al.: E = model_dim, F = ff_dim, H = heads, Q = head_dim.
+// checkpoint's header (shape_checkpoint.h). Counting follows Pope et al.: E = model_dim, F = ff_dim, H = heads, Q =
+// head_dim.
 #ifndef TESSERA_PLANNER_SHAPE_H_
 #define TESSERA_PLANNER_SHAPE_H_
 
@@ -35,20 +36,20 @@ struct ModelShape {
   int64_t experts = 0;  // 0 = dense
   int64_t experts_per_token = 0;
   int64_t shared_experts = 0;
-  int64_t dense_layers = 0;    // leading layers of a MoE model with a dense feed-forward of dense_ff_dim
+  int64_t dense_layers = 0;  // leading layers of a MoE model with a dense feed-forward of dense_ff_dim
   int64_t dense_ff_dim = 0;
-  int64_t ff_block = 0;        // Sparse FF: one neuron of each ff_block is used per token; 0 = all
-  int64_t kv_elements = 0;     // per token and layer when not 2 * kv_heads * head_dim (MLA); 0 = that product
-  int64_t window_tokens = 0;   // sliding window; 0 = none
+  int64_t ff_block = 0;              // Sparse FF: one neuron of each ff_block is used per token; 0 = all
+  int64_t kv_elements = 0;           // per token and layer when not 2 * kv_heads * head_dim (MLA); 0 = that product
+  int64_t window_tokens = 0;         // sliding window; 0 = none
   int64_t full_attention_every = 0;  // with a window: every n-th layer sees everything; 0 = no layer does
-  double nominal_params = 0;   // what the authors call it; used for MFU. 0 = counted
+  double nominal_params = 0;         // what the authors call it; used for MFU. 0 = counted
 
   // Known from a file: bytes as stored, by group. 0 = not known, then params * bytes of the weight type.
-  double stored_stack_bytes = 0;      // all layers
-  double stored_embedding_bytes = 0;  // token table
-  double stored_output_bytes = 0;     // unembedding; 0 when tied
-  std::string stored_type;            // type of most stack weights: "q4_k"
-  std::string stored_output_type;     // of the unembedding, or of the token table when tied
+  double stored_stack_bytes = 0;         // all layers
+  double stored_embedding_bytes = 0;     // token table
+  double stored_output_bytes = 0;        // unembedding; 0 when tied
+  std::string stored_type;               // type of most stack weights: "q4_k"
+  std::string stored_output_type;        // of the unembedding, or of the token table when tied
   std::vector<StoredPart> stored_parts;  // what "q4_k_m" mixes; bytes add up to stored_stack_bytes
 };
 
@@ -69,7 +70,8 @@ double kv_bytes_per_token(const ModelShape& m, double element_bytes);  // all la
 // Share of the feed-forward weights that `tokens` tokens touch together: 1 for dense models.
 double touched_ff_fraction(const ModelShape& m, double tokens);
 
-// Bytes per weight of a type name: "bf16", "int8", "int4" (blocks of 32 with a half-precision scale), or any DType name.
+// Bytes per weight of a type name: "bf16", "int8", "int4" (blocks of 32 with a half-precision scale), or any DType
+// name.
 Result<double> bytes_per_weight(std::string_view type);
 
 Status check_shape(const ModelShape& m);  // every field in range, so that later products are safe

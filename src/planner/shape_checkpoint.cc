@@ -11,7 +11,8 @@ namespace {
 
 class Reader {
  public:
-  Reader(const Metadata& metadata, std::string architecture) : metadata_(metadata), prefix_(std::move(architecture) + ".") {}
+  Reader(const Metadata& metadata, std::string architecture)
+      : metadata_(metadata), prefix_(std::move(architecture) + ".") {}
 
   // An absent key leaves `out`; a per-layer array gives its largest entry (hybrid models leave some layers at 0).
   void number(std::string_view key, int64_t* out, int64_t least = 0) {
@@ -27,7 +28,8 @@ class Reader {
       return;
     }
     constexpr int64_t kMost = 1 << 24;
-    if (value < least || value > kMost) status_ = invalid_argument("{}: expected {} to {}, found {}", full, least, kMost, value);
+    if (value < least || value > kMost)
+      status_ = invalid_argument("{}: expected {} to {}, found {}", full, least, kMost, value);
     *out = value;
   }
   const Status& status() const { return status_; }
@@ -127,7 +129,8 @@ Result<ModelShape> shape_from_checkpoint(const Checkpoint& checkpoint) {
   m.parallel_block = runs_blocks_in_parallel(metadata, architecture);
   m.ff_matrices = 2;
   for (const WeightInfo& w : weights.weights()) {
-    if (w.name.find(".ffn_gate") != std::string::npos && w.name.find("gate_inp") == std::string::npos) m.ff_matrices = 3;
+    if (w.name.find(".ffn_gate") != std::string::npos && w.name.find("gate_inp") == std::string::npos)
+      m.ff_matrices = 3;
   }
   if (architecture == "phi3") m.ff_matrices = 3;  // gate and up in one tensor
   read_sizes(weights, &m);

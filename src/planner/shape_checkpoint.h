@@ -1,4 +1,5 @@
-// ModelShape from an opened checkpoint: metadata for the numbers, tensor names, types and shapes for the bytes as stored.
+// ModelShape from an opened checkpoint: metadata for the numbers, tensor names, types and shapes for the bytes as
+// stored.
 #ifndef TESSERA_PLANNER_SHAPE_CHECKPOINT_H_
 #define TESSERA_PLANNER_SHAPE_CHECKPOINT_H_
 

@@ -15,9 +15,11 @@ const std::string kRoot = TESSERA_SOURCE_DIR;
 
 TEST(Shape, EveryShippedModelParsesAndHasItsPublishedSize) {
   const std::vector<std::pair<const char*, double>> sizes = {
-      {"llama-2-7b", 6.74e9}, {"llama-2-70b", 68.98e9}, {"llama-3-8b", 8.03e9},   {"llama-3-70b", 70.55e9}, {"llama-3.1-405b", 405.9e9},
-      {"qwen2.5-7b", 7.62e9}, {"mistral-7b", 7.24e9},   {"mixtral-8x7b", 46.7e9}, {"qwen3-30b-a3b", 30.5e9}, {"gpt2", 124e6}};
-  for (const auto& [name, params] : sizes) EXPECT_NEAR(total_params(*find_shipped_model(name)) / params, 1, 0.01) << name;
+      {"llama-2-7b", 6.74e9},      {"llama-2-70b", 68.98e9}, {"llama-3-8b", 8.03e9}, {"llama-3-70b", 70.55e9},
+      {"llama-3.1-405b", 405.9e9}, {"qwen2.5-7b", 7.62e9},   {"mistral-7b", 7.24e9}, {"mixtral-8x7b", 46.7e9},
+      {"qwen3-30b-a3b", 30.5e9},   {"gpt2", 124e6}};
+  for (const auto& [name, params] : sizes)
+    EXPECT_NEAR(total_params(*find_shipped_model(name)) / params, 1, 0.01) << name;
   for (const std::string& name : shipped_models()) {
     const auto m = find_shipped_model(name);
     ASSERT_TRUE(m.ok()) << m.status().message();
@@ -40,7 +42,8 @@ TEST(Shape, WindowsAndSparseFeedForwards) {
 TEST(Shape, FromConfigJsonAlone) {
   const auto m = shape_from_config_json(
       R"({"model_type":"qwen2","hidden_size":3584,"num_hidden_layers":28,"num_attention_heads":28,"num_key_value_heads":4,
-          "intermediate_size":18944,"vocab_size":152064,"tie_word_embeddings":false,"torch_dtype":"bfloat16"})", "config.json");
+          "intermediate_size":18944,"vocab_size":152064,"tie_word_embeddings":false,"torch_dtype":"bfloat16"})",
+      "config.json");
   ASSERT_TRUE(m.ok()) << m.status().message();
   EXPECT_EQ(total_params(*m), total_params(*find_shipped_model("qwen2.5-7b")));
   EXPECT_EQ(m->stored_type, "bf16");
@@ -57,7 +60,8 @@ TEST(Shape, FromTheFirstBytesOfAGguf) {
   EXPECT_EQ(complete->stored_type, "q8_0");
   EXPECT_NEAR(total_params(*complete) / 5e6, 1, 0.4);
   const double file = static_cast<double>(fs::file_size(whole));
-  const double weights = complete->stored_stack_bytes + complete->stored_embedding_bytes + complete->stored_output_bytes;
+  const double weights =
+      complete->stored_stack_bytes + complete->stored_embedding_bytes + complete->stored_output_bytes;
   EXPECT_LT(weights, file);
   EXPECT_GT(weights, 0.8 * file);
 

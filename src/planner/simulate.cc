@@ -37,14 +37,15 @@ struct Replica {
 
 struct Event {
   double time;
-  int32_t replica;   // a step ends there
-  int32_t request;   // >= 0: the cache of this request arrives at a decode replica
+  int32_t replica;  // a step ends there
+  int32_t request;  // >= 0: the cache of this request arrives at a decode replica
   bool operator>(const Event& o) const { return time > o.time; }
 };
 
 class Simulator {
  public:
-  Simulator(const StepTimes& times, const FleetSpec& fleet, std::span<const RequestSpec> requests, const ServiceTarget& target)
+  Simulator(const StepTimes& times, const FleetSpec& fleet, std::span<const RequestSpec> requests,
+            const ServiceTarget& target)
       : times_(times), fleet_(fleet), requests_(requests), target_(target), progress_(requests.size()) {
     replicas_.resize(static_cast<size_t>(fleet.replicas + fleet.prefill_replicas));
     for (size_t i = 0; i < replicas_.size() && fleet.prefill_replicas > 0; ++i) {
@@ -74,11 +75,12 @@ class Simulator {
   }
 
  private:
-  // The replica with the fewest outstanding requests; ties go round. A thousand replicas are scanned from a moving start, and
-  // the scan stops at the first idle one.
+  // The replica with the fewest outstanding requests; ties go round. A thousand replicas are scanned from a moving
+  // start, and the scan stops at the first idle one.
   int32_t route(bool prefill) {
     const size_t first = prefill || fleet_.prefill_replicas == 0 ? 0 : static_cast<size_t>(fleet_.prefill_replicas);
-    const size_t last = prefill && fleet_.prefill_replicas > 0 ? static_cast<size_t>(fleet_.prefill_replicas) : replicas_.size();
+    const size_t last =
+        prefill && fleet_.prefill_replicas > 0 ? static_cast<size_t>(fleet_.prefill_replicas) : replicas_.size();
     size_t& cursor = cursor_[prefill];
     size_t best = first;
     int64_t least = INT64_MAX;
@@ -213,7 +215,8 @@ class Simulator {
     const double tpot = q.output_tokens > 1 ? (now_ - p.first_token) / (q.output_tokens - 1) : 0;
     if (q.output_tokens > 1) tpot_.push_back(static_cast<float>(tpot));
     total_.push_back(static_cast<float>(now_ - q.arrival));
-    chip_seconds_.push_back(static_cast<float>((r->share - p.share_at_start) * fleet_.chips_per_replica) + p.prefill_chip_seconds);
+    chip_seconds_.push_back(static_cast<float>((r->share - p.share_at_start) * fleet_.chips_per_replica) +
+                            p.prefill_chip_seconds);
     const bool met = (target_.ttft_seconds <= 0 || ttft <= target_.ttft_seconds) &&
                      (target_.tpot_seconds <= 0 || tpot <= target_.tpot_seconds);
     met_ += met;
@@ -258,8 +261,8 @@ class Simulator {
 
 }  // namespace
 
-StepTimes::StepTimes(const ModelShape& model, const HardwareSpec& hardware, const Partition& prefill, const Partition& decode,
-                     const NumberTypes& types, int64_t max_batch, int64_t chunk_tokens) {
+StepTimes::StepTimes(const ModelShape& model, const HardwareSpec& hardware, const Partition& prefill,
+                     const Partition& decode, const NumberTypes& types, int64_t max_batch, int64_t chunk_tokens) {
   constexpr int64_t kFar = 4096;
   decode_.push_back(0);
   decode_slope_.push_back(0);
@@ -273,10 +276,12 @@ StepTimes::StepTimes(const ModelShape& model, const HardwareSpec& hardware, cons
   for (int64_t rows = 1; rows <= max_batch + chunk_tokens; ++rows)
     prefill_.push_back(predict_pass(model, hardware, prefill, {1, rows, 0}, types).total);
   const double far = predict_pass(model, hardware, prefill, {1, chunk_tokens, kFar}, types).total;
-  prefill_slope_ = std::max(0.0, far - prefill_[static_cast<size_t>(chunk_tokens)]) / static_cast<double>(kFar * chunk_tokens);
+  prefill_slope_ =
+      std::max(0.0, far - prefill_[static_cast<size_t>(chunk_tokens)]) / static_cast<double>(kFar * chunk_tokens);
 }
 
-double StepTimes::seconds(int64_t decode_rows, double context_tokens, int64_t prefill_rows, double prefill_context) const {
+double StepTimes::seconds(int64_t decode_rows, double context_tokens, int64_t prefill_rows,
+                          double prefill_context) const {
   const size_t d = std::min(static_cast<size_t>(decode_rows), decode_.size() - 1);
   const double cached = decode_slope_[d] * context_tokens;
   if (prefill_rows == 0) return decode_[d] + cached;
@@ -292,7 +297,9 @@ Percentiles percentiles(std::vector<float>* values) {
   double sum = 0;
   for (const float v : *values) sum += v;
   p.mean = sum / static_cast<double>(values->size());
-  const auto at = [&](double q) { return (*values)[static_cast<size_t>(q * static_cast<double>(values->size() - 1) + 0.5)]; };
+  const auto at = [&](double q) {
+    return (*values)[static_cast<size_t>(q * static_cast<double>(values->size() - 1) + 0.5)];
+  };
   p.p50 = at(0.5);
   p.p90 = at(0.9);
   p.p95 = at(0.95);
@@ -308,7 +315,8 @@ SimulationResult simulate(const StepTimes& times, const FleetSpec& fleet, std::s
 
 FleetAnswer smallest_fleet(const StepTimes& times, FleetSpec fleet, std::span<const RequestSpec> requests,
                            const ServiceTarget& target, int64_t most) {
-  const double ratio = static_cast<double>(fleet.prefill_replicas) / static_cast<double>(std::max<int64_t>(1, fleet.replicas));
+  const double ratio =
+      static_cast<double>(fleet.prefill_replicas) / static_cast<double>(std::max<int64_t>(1, fleet.replicas));
   FleetAnswer answer;
   const auto meets = [&](int64_t replicas) {
     fleet.prefill_replicas = ratio > 0 ? std::max<int64_t>(1, std::llround(ratio * static_cast<double>(replicas))) : 0;

@@ -1,6 +1,6 @@
-// Serving simulation: the scheduler of the engine (continuous batching, prefill in chunks beside running decodes, a KV budget),
-// replicated, driven by a workload and timed by the cost model. Discrete events: one per engine step and arrival, so a
-// million requests on a thousand replicas take seconds to minutes.
+// Serving simulation: the scheduler of the engine (continuous batching, prefill in chunks beside running decodes, a KV
+// budget), replicated, driven by a workload and timed by the cost model. Discrete events: one per engine step and
+// arrival, so a million requests on a thousand replicas take seconds to minutes.
 #ifndef TESSERA_PLANNER_SIMULATE_H_
 #define TESSERA_PLANNER_SIMULATE_H_
 
@@ -13,8 +13,8 @@
 
 namespace tessera {
 
-// Step time of one replica, from tables filled by predict_pass: a step costs what its decode rows cost, or, with a prefill
-// chunk on board, what all its rows cost together; both grow linearly with the cached tokens that are read.
+// Step time of one replica, from tables filled by predict_pass: a step costs what its decode rows cost, or, with a
+// prefill chunk on board, what all its rows cost together; both grow linearly with the cached tokens that are read.
 class StepTimes {
  public:
   StepTimes(const ModelShape& model, const HardwareSpec& hardware, const Partition& prefill, const Partition& decode,
@@ -22,18 +22,18 @@ class StepTimes {
   double seconds(int64_t decode_rows, double context_tokens, int64_t prefill_rows, double prefill_context) const;
 
  private:
-  std::vector<double> decode_;       // by rows, context 0
-  std::vector<double> decode_slope_; // per cached token of one sequence at that many rows
-  std::vector<double> prefill_;      // by rows
-  double prefill_slope_ = 0;         // per row and cached token before the chunk
+  std::vector<double> decode_;        // by rows, context 0
+  std::vector<double> decode_slope_;  // per cached token of one sequence at that many rows
+  std::vector<double> prefill_;       // by rows
+  double prefill_slope_ = 0;          // per row and cached token before the chunk
 };
 
 struct FleetSpec {
-  int64_t replicas = 1;            // that prefill and decode
-  int64_t prefill_replicas = 0;    // > 0: split; then `replicas` only decode, and the cache travels
+  int64_t replicas = 1;          // that prefill and decode
+  int64_t prefill_replicas = 0;  // > 0: split; then `replicas` only decode, and the cache travels
   int64_t max_batch = 64;
   int64_t chunk_tokens = 512;
-  double kv_tokens = 1e18;         // per replica
+  double kv_tokens = 1e18;  // per replica
   double chips_per_replica = 1;
   double dollars_per_chip_hour = 0;
   double handover_seconds_per_token = 0;  // split: cache bytes per token over the link
@@ -55,11 +55,11 @@ struct SimulationResult {
   Percentiles ttft, tpot, request;    // TPOT: (last - first token) / (output - 1), decode only
   Percentiles chip_seconds;           // per request: equal share of each step among the sequences on board
   double output_tokens_per_second = 0;
-  double goodput_per_second = 0;      // requests that met the target
-  double met = 0;                     // share of requests that met it
-  double busy = 0;                    // share of replica time spent in steps
+  double goodput_per_second = 0;  // requests that met the target
+  double met = 0;                 // share of requests that met it
+  double busy = 0;                // share of replica time spent in steps
   double mean_batch = 0;
-  double dollars_per_million = 0;     // output tokens, idle time included
+  double dollars_per_million = 0;  // output tokens, idle time included
   int64_t steps = 0;
 };
 

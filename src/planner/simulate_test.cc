@@ -13,7 +13,8 @@ StepTimes step_times(int64_t max_batch = 64, int64_t chunk = 512) {
 }
 
 TEST(Workload, PoissonHasItsRateAndIsReproducible) {
-  WorkloadSpec spec{50, 20000, *parse_length_distribution("lognormal:300,0.8"), *parse_length_distribution("uniform:10-20"), 7};
+  WorkloadSpec spec{50, 20000, *parse_length_distribution("lognormal:300,0.8"),
+                    *parse_length_distribution("uniform:10-20"), 7};
   const auto a = poisson_workload(spec), b = poisson_workload(spec);
   EXPECT_NEAR(20000 / a.back().arrival, 50, 2);
   EXPECT_EQ(a[777].prompt_tokens, b[777].prompt_tokens);
@@ -32,7 +33,8 @@ TEST(Workload, ParsersNameWhatIsWrong) {
   const auto trace = parse_trace("seconds,prompt,output\n2,10,5\n# note\n1 20 6\n", "t.csv");
   ASSERT_TRUE(trace.ok()) << trace.status().message();
   EXPECT_EQ((*trace)[0].prompt_tokens, 20);
-  EXPECT_EQ(parse_trace("1,2,3\n1,x,3\n", "t.csv").status().message(), "t.csv line 2: expected 'seconds,prompt,output', found '1,x,3'");
+  EXPECT_EQ(parse_trace("1,2,3\n1,x,3\n", "t.csv").status().message(),
+            "t.csv line 2: expected 'seconds,prompt,output', found '1,x,3'");
 }
 
 TEST(Simulate, OneRequestAloneTakesPrefillPlusSteps) {
@@ -49,7 +51,8 @@ TEST(Simulate, OneRequestAloneTakesPrefillPlusSteps) {
 
 TEST(Simulate, TokensAreConserved) {
   const StepTimes times = step_times();
-  const auto requests = poisson_workload({20, 2000, *parse_length_distribution("exp:400"), *parse_length_distribution("exp:80"), 3});
+  const auto requests =
+      poisson_workload({20, 2000, *parse_length_distribution("exp:400"), *parse_length_distribution("exp:80"), 3});
   double tokens = 0;
   for (const RequestSpec& r : requests) tokens += r.output_tokens;
   FleetSpec fleet;
@@ -91,7 +94,8 @@ TEST(Simulate, LongerThanTheCacheIsRefusedAndTheRestIsServed) {
 
 TEST(Simulate, SmallestFleetMeetsTheTargetAndOneLessDoesNot) {
   const StepTimes times = step_times();
-  const auto requests = poisson_workload({60, 6000, *parse_length_distribution("lognormal:500,0.7"), *parse_length_distribution("exp:150"), 5});
+  const auto requests = poisson_workload(
+      {60, 6000, *parse_length_distribution("lognormal:500,0.7"), *parse_length_distribution("exp:150"), 5});
   const ServiceTarget target{0.3, 0.02, 0.95};
   const FleetAnswer answer = smallest_fleet(times, {}, requests, target);
   ASSERT_GT(answer.replicas, 1);
@@ -103,7 +107,8 @@ TEST(Simulate, SmallestFleetMeetsTheTargetAndOneLessDoesNot) {
 
 TEST(Simulate, AThousandReplicas) {
   const StepTimes times = step_times();
-  const auto requests = poisson_workload({8000, 50000, *parse_length_distribution("lognormal:300,0.8"), *parse_length_distribution("exp:150"), 5});
+  const auto requests = poisson_workload(
+      {8000, 50000, *parse_length_distribution("lognormal:300,0.8"), *parse_length_distribution("exp:150"), 5});
   FleetSpec fleet;
   fleet.replicas = 1000;
   const auto start = std::chrono::steady_clock::now();

@@ -42,8 +42,8 @@ bool take_number(std::string_view* text, double* out) {
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), *out);
   if (error != std::errc() || !std::isfinite(*out)) return false;
   text->remove_prefix(static_cast<size_t>(end - text->data()));
-  while (!text->empty() && (text->front() == ',' || text->front() == ';' || text->front() == ' ' || text->front() == '\t' ||
-                            text->front() == '-'))
+  while (!text->empty() && (text->front() == ',' || text->front() == ';' || text->front() == ' ' ||
+                            text->front() == '\t' || text->front() == '-'))
     text->remove_prefix(1);
   return true;
 }
@@ -52,7 +52,8 @@ bool take_number(std::string_view* text, double* out) {
 
 Result<LengthDistribution> parse_length_distribution(std::string_view text) {
   LengthDistribution d;
-  const Status wrong = invalid_argument("length '{}': expected 128, uniform:16-512, exp:200 or lognormal:300,0.8", text);
+  const Status wrong =
+      invalid_argument("length '{}': expected 128, uniform:16-512, exp:200 or lognormal:300,0.8", text);
   std::string_view rest = text;
   const size_t colon = text.find(':');
   bool two = false;
@@ -102,14 +103,17 @@ Result<std::vector<RequestSpec>> parse_trace(std::string_view text, std::string_
     if (line.empty() || line.front() == '#') continue;
     const std::string_view whole = line;
     double values[3];
-    const bool good = take_number(&line, &values[0]) && take_number(&line, &values[1]) && take_number(&line, &values[2]);
+    const bool good =
+        take_number(&line, &values[0]) && take_number(&line, &values[1]) && take_number(&line, &values[2]);
     if (!good && requests.empty() && line_number == 1) continue;  // a header
     if (!good || values[0] < 0 || values[1] < 1 || values[2] < 1 || values[1] > kMostTokens || values[2] > kMostTokens)
-      return invalid_argument("{} line {}: expected 'seconds,prompt,output', found '{}'", where, line_number, whole.substr(0, 60));
+      return invalid_argument("{} line {}: expected 'seconds,prompt,output', found '{}'", where, line_number,
+                              whole.substr(0, 60));
     requests.push_back({values[0], static_cast<int32_t>(values[1]), static_cast<int32_t>(values[2])});
   }
   if (requests.empty()) return invalid_argument("{}: no requests", where);
-  std::stable_sort(requests.begin(), requests.end(), [](const auto& a, const auto& b) { return a.arrival < b.arrival; });
+  std::stable_sort(requests.begin(), requests.end(),
+                   [](const auto& a, const auto& b) { return a.arrival < b.arrival; });
   return requests;
 }
 

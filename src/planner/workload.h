@@ -17,8 +17,8 @@ struct RequestSpec {
   int32_t output_tokens = 0;
 };
 
-// "128", "uniform:16-512", "exp:200" (mean), "lognormal:300,0.8" (median, sigma of the logarithm). Values are clamped to
-// [1, 1e6].
+// "128", "uniform:16-512", "exp:200" (mean), "lognormal:300,0.8" (median, sigma of the logarithm). Values are clamped
+// to [1, 1e6].
 struct LengthDistribution {
   enum class Kind { kFixed, kUniform, kExponential, kLogNormal } kind = Kind::kFixed;
   double a = 1, b = 0;
@@ -33,8 +33,8 @@ struct WorkloadSpec {
 };
 std::vector<RequestSpec> poisson_workload(const WorkloadSpec& spec);
 
-// A trace: one request a line, "seconds,prompt,output" (commas or spaces; # starts a comment, a header line is skipped).
-// Sorted by arrival on return.
+// A trace: one request a line, "seconds,prompt,output" (commas or spaces; # starts a comment, a header line is
+// skipped). Sorted by arrival on return.
 Result<std::vector<RequestSpec>> parse_trace(std::string_view text, std::string_view where);
 
 }  // namespace tessera
