@@ -130,7 +130,7 @@ TEST_P(SameNumbers, RequestsInCompany) {
 }
 
 INSTANTIATE_TEST_SUITE_P(CacheTypes, SameNumbers, ::testing::Values(DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0),
-                         [](const auto& info) { return std::string(to_string(info.param)); });
+                         [](const auto& param_info) { return std::string(to_string(param_info.param)); });
 
 TEST(Engine, RefusesBadRequests) {
   EngineOptions options;

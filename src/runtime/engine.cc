@@ -187,7 +187,9 @@ Result<std::unique_ptr<Engine>> Engine::create(Checkpoint checkpoint, const Engi
   }
   impl->pool = std::make_unique<ThreadPool>(o.threads);
   o.threads = impl->pool->threads();
-  if (checkpoint.metadata.contains("tokenizer.ggml.model")) {
+  TESSERA_ASSIGN_OR_RETURN(const std::string vocabulary,
+                           Metadata::value_or(checkpoint.metadata.text("tokenizer.ggml.model"), std::string("none")));
+  if (vocabulary != "none") {
     TESSERA_ASSIGN_OR_RETURN(impl->tokenizer, create_tokenizer(checkpoint.metadata));
     if (impl->tokenizer->vocab_size() > spec.vocab) {
       return invalid_argument("tokenizer.ggml.tokens: expected at most {} tokens (rows of token_embd.weight), found {}",
