@@ -1,1 +1,3 @@
-int main() { return 0; }
+#include "cli/verb.h"
+
+int main(int argc, char** argv) { return tessera::cli_main(argc, argv); }

@@ -22,7 +22,7 @@ constexpr NamedRecipe kRecipes[] = {
     {"q4_k_s", {DType::kQ4_K, MixSize::kSmall, 14}},  {"q4_k_m", {DType::kQ4_K, MixSize::kMedium, 15}},
     {"q5_k_s", {DType::kQ5_K, MixSize::kSmall, 16}},  {"q5_k_m", {DType::kQ5_K, MixSize::kMedium, 17}},
     {"q6_k", {DType::kQ6_K, MixSize::kPlain, 18}},    {"iq4_nl", {DType::kIQ4_NL, MixSize::kPlain, 25}},
-    {"iq4_xs", {DType::kIQ4_XS, MixSize::kPlain, 30}},
+    {"iq4_xs", {DType::kIQ4_XS, MixSize::kPlain, 30}}, {"mxfp4", {DType::kMXFP4, MixSize::kPlain, 38}},
 };
 
 bool is_float(DType type) { return !dtype_info(type).quantized; }

@@ -1,0 +1,147 @@
+#include "cli/common_flags.h"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <random>
+
+#include "cli/console.h"
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A type of the key-value cache.
+Result<DType> cache_type(const char* flag, const std::string& name) {
+  const auto dtype = dtype_from_name(name);
+  if (dtype) {
+    for (DType known : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+      if (*dtype == known) return known;
+    }
+  }
+  return invalid_argument("{}: expected f32, f16, bf16 or q8_0, found '{}'", flag, name);
+}
+
+Status apply_override(const std::string& text, Metadata* metadata) {
+  const size_t equal = text.find('='), colon = text.find(':', equal == std::string::npos ? 0 : equal);
+  if (equal == std::string::npos || colon == std::string::npos) {
+    return invalid_argument("--override-kv: expected KEY=TYPE:VALUE, found '{}'", text);
+  }
+  const std::string key = text.substr(0, equal), type = text.substr(equal + 1, colon - equal - 1), value = text.substr(colon + 1);
+  const char* end = value.data() + value.size();
+  if (type == "int") {
+    int64_t number = 0;
+    const auto [at, error] = std::from_chars(value.data(), end, number);
+    if (error == std::errc() && at == end) return metadata->set(key, MetadataValue(MetadataScalar(number))), Status();
+  } else if (type == "float") {
+    double number = 0;
+    const auto [at, error] = std::from_chars(value.data(), end, number);
+    if (error == std::errc() && at == end) return metadata->set(key, MetadataValue(MetadataScalar(number))), Status();
+  } else if (type == "bool" && (value == "true" || value == "false")) {
+    return metadata->set(key, MetadataValue(MetadataScalar(value == "true"))), Status();
+  } else if (type == "str") {
+    return metadata->set(key, value.c_str()), Status();
+  }
+  return invalid_argument("--override-kv: expected int:N, float:X, bool:true|false or str:TEXT after '{}=', found '{}:{}'", key,
+                          type, value);
+}
+
+// The first .gguf of a folder, by name.
+std::string model_in(const fs::path& folder) {
+  std::string found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string path = entry.path().string();
+    if (entry.path().extension() == ".gguf" && (found.empty() || path < found)) found = path;
+  }
+  return found;
+}
+
+}  // namespace
+
+CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, const std::string& help) {
+  const std::map<std::string, int64_t> suffixes = {{"k", 1024}, {"m", 1 << 20}};
+  return app.add_option(names, *value, help)
+      ->transform(CLI::AsNumberWithUnit(suffixes, CLI::AsNumberWithUnit::CASE_INSENSITIVE, "NUMBER[k|m]"))
+      ->capture_default_str();
+}
+
+void add_model_flags(CLI::App& app, ModelFlags* flags) {
+  app.add_option("-m,--model", flags->model, "GGUF file (the first of a split one) or Hugging Face folder; default: the shipped model");
+  app.add_option("--override-kv", flags->overrides, "Change metadata before loading: KEY=TYPE:VALUE with int, float, bool, str; repeatable");
+}
+
+void add_engine_flags(CLI::App& app, EngineFlags* flags) {
+  app.add_option("-t,--threads", flags->options.threads, "Threads; default: the processors this process may use")->check(CLI::Range(1, 1024));
+  add_count(app, "-c,--ctx-size", &flags->options.context_tokens, "Context in tokens; 0: as trained, at most 4096");
+  add_count(app, "-b,--batch-size", &flags->options.batch_tokens, "Most tokens of one forward pass (prefill chunk)");
+  app.add_option("--ctk,--cache-type-k", flags->k_type, "Type of cached keys: f32, f16, bf16, q8_0 (also -ctk)")->capture_default_str();
+  app.add_option("--ctv,--cache-type-v", flags->v_type, "Type of cached values (also -ctv)")->capture_default_str();
+}
+
+void add_sampling_flags(CLI::App& app, SamplerSettings* s, std::vector<std::string>* logit_bias, int64_t* seed) {
+  app.add_option("--temp,--temperature", s->temperature, "0: always the likeliest token")->capture_default_str();
+  app.add_option("--top-k", s->top_k, "Keep the k likeliest; 0: off")->capture_default_str();
+  app.add_option("--top-p", s->top_p, "Keep the likeliest that reach this probability together; 1: off")->capture_default_str();
+  app.add_option("--min-p", s->min_p, "Drop tokens less likely than this share of the likeliest; 0: off")->capture_default_str();
+  app.add_option("--repeat-penalty", s->repeat_penalty, "Divide the logits of repeated tokens; 1: off")->capture_default_str();
+  app.add_option("--repeat-last-n", s->penalty_last_n, "Tokens that the penalties look back at; -1: all")->capture_default_str();
+  app.add_option("--frequency-penalty", s->frequency_penalty, "Subtract per occurrence")->capture_default_str();
+  app.add_option("--presence-penalty", s->presence_penalty, "Subtract once per repeated token")->capture_default_str();
+  app.add_option("-s,--seed", *seed, "Same seed, same text; -1: random")->capture_default_str();
+  app.add_option("-l,--logit-bias", *logit_bias, "TOKEN_ID+BIAS or TOKEN_ID-BIAS; repeatable");
+  app.add_option("--logprobs", s->logprobs, "With --json: the n likeliest tokens at every step")->capture_default_str();
+}
+
+Result<std::string> default_model_path() {
+  std::error_code error;
+  fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (int up = 0; up < 6 && !folder.empty(); ++up, folder = folder.parent_path()) {
+    for (const fs::path& candidate : {folder / "models", folder / "share" / "tessera" / "models"}) {
+      if (std::string found = model_in(candidate); !found.empty()) return found;
+    }
+    if (folder == folder.root_path()) break;
+  }
+  return not_found("no -m, and no models/*.gguf beside the program");
+}
+
+Result<Checkpoint> open_model(const ModelFlags& flags, const OpenOptions& options) {
+  std::string path = flags.model;
+  if (path.empty()) {
+    TESSERA_ASSIGN_OR_RETURN(path, default_model_path());
+  }
+  TESSERA_ASSIGN_OR_RETURN(Checkpoint checkpoint, open_checkpoint(path, options));
+  for (const std::string& text : flags.overrides) TESSERA_RETURN_IF_ERROR(apply_override(text, &checkpoint.metadata));
+  return checkpoint;
+}
+
+Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& model, const EngineFlags& flags) {
+  EngineOptions options = flags.options;
+  TESSERA_ASSIGN_OR_RETURN(options.k_dtype, cache_type("--cache-type-k", flags.k_type));
+  TESSERA_ASSIGN_OR_RETURN(options.v_dtype, cache_type("--cache-type-v", flags.v_type));
+  TESSERA_ASSIGN_OR_RETURN(Checkpoint checkpoint, open_model(model));
+  const std::string path = checkpoint.path;
+  ProgressBar bar("loading");
+  auto engine = Engine::create(std::move(checkpoint), options, [&](uint64_t done, uint64_t total) { return bar.update(done, total); });
+  if (!engine.ok() && engine.status().code() != StatusCode::kCancelled) return engine.status().with_context(path);
+  return engine;
+}
+
+Status parse_logit_bias(const std::vector<std::string>& texts, SamplerSettings* settings) {
+  for (const std::string& text : texts) {
+    const size_t sign = text.find_first_of("+-", 1);
+    int32_t token = 0;
+    float bias = 0;
+    const char* end = text.data() + text.size();
+    const bool ok = sign != std::string::npos &&
+                    std::from_chars(text.data(), text.data() + sign, token).ptr == text.data() + sign &&
+                    std::from_chars(text.data() + sign + 1, end, bias).ptr == end;
+    if (!ok) return invalid_argument("--logit-bias: expected TOKEN_ID+BIAS or TOKEN_ID-BIAS, found '{}'", text);
+    settings->logit_bias.emplace_back(token, text[sign] == '-' ? -bias : bias);
+  }
+  return {};
+}
+
+}  // namespace tessera

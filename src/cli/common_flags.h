@@ -1,0 +1,48 @@
+// Flags that several verbs have, and opening the model that they name.
+#ifndef TESSERA_CLI_COMMON_FLAGS_H_
+#define TESSERA_CLI_COMMON_FLAGS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "formats/checkpoint.h"
+#include "runtime/engine.h"
+
+namespace CLI {
+class App;
+class Option;
+}
+
+namespace tessera {
+
+struct ModelFlags {
+  std::string model;                   // empty: the model that ships with the program
+  std::vector<std::string> overrides;  // KEY=TYPE:VALUE
+};
+
+struct EngineFlags {
+  EngineOptions options;
+  std::string k_type = "f16", v_type = "f16";
+};
+
+void add_model_flags(CLI::App& app, ModelFlags* flags);
+void add_engine_flags(CLI::App& app, EngineFlags* flags);
+void add_sampling_flags(CLI::App& app, SamplerSettings* settings, std::vector<std::string>* logit_bias, int64_t* seed);
+// 32k is 32768, 1m is 1048576.
+CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, const std::string& help);
+
+// The path of the shipped model: models/ beside or above the executable, or share/tessera/models of an installation.
+Result<std::string> default_model_path();
+
+Result<Checkpoint> open_model(const ModelFlags& flags, const OpenOptions& options = {});
+// Opens, shows progress, loads.
+Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& model, const EngineFlags& flags);
+
+// "1234+2.5,77-1": adds to the logits of tokens.
+Status parse_logit_bias(const std::vector<std::string>& texts, SamplerSettings* settings);
+
+}  // namespace tessera
+
+#endif  // TESSERA_CLI_COMMON_FLAGS_H_

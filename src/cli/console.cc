@@ -1,0 +1,86 @@
+#include "cli/console.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "base/file_map.h"
+
+namespace tessera {
+namespace {
+
+std::atomic<bool> g_interrupted{false};
+
+void on_interrupt(int) {
+  if (g_interrupted.exchange(true)) _exit(130);
+}
+
+constexpr int kBarWidth = 30;
+
+}  // namespace
+
+void install_interrupt_handler() {
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  sigaction(SIGINT, &action, nullptr);  // no SA_RESTART: a read from the terminal ends
+  sigaction(SIGTERM, &action, nullptr);
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &action, nullptr);  // a closed pipe is seen when writing
+}
+
+bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
+
+ProgressBar::ProgressBar(std::string title)
+    : title_(std::move(title)), terminal_(isatty(STDERR_FILENO) != 0), begin_(std::chrono::steady_clock::now()), last_(begin_) {}
+
+ProgressBar::~ProgressBar() {
+  if (drawn_) std::fputs("\r\033[K", stderr);
+}
+
+bool ProgressBar::update(uint64_t done, uint64_t total, const std::string& note) {
+  const auto now = std::chrono::steady_clock::now();
+  if (terminal_ && now - last_ >= std::chrono::milliseconds(100)) {
+    last_ = now;
+    const double share = total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total);
+    const double elapsed = std::chrono::duration<double>(now - begin_).count();
+    const auto filled = static_cast<int>(share * kBarWidth);
+    std::string bar(static_cast<size_t>(filled), '#');
+    bar.resize(kBarWidth, '.');
+    const double left = share > 0 ? elapsed / share - elapsed : 0;
+    std::fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %.0f s left  %s", title_.c_str(), bar.c_str(), 100 * share, left, note.c_str());
+    std::fflush(stderr);
+    drawn_ = true;
+  }
+  return !interrupted();
+}
+
+uint64_t peak_memory_bytes() {
+  struct rusage usage {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::string human_bytes(double bytes) {
+  const char* unit = "B";
+  for (const char* larger : {"kB", "MB", "GB", "TB"}) {
+    if (bytes < 1000) break;
+    bytes /= 1000;
+    unit = larger;
+  }
+  return fmt::format("{:.{}f} {}", bytes, *unit == 'B' ? 0 : 2, unit);
+}
+
+Result<std::string> read_text_file(const std::string& path) {
+  if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  TESSERA_ASSIGN_OR_RETURN(const auto file, FileMap::open(path));
+  return std::string(reinterpret_cast<const char*>(file->bytes().data()), file->size());
+}
+
+}  // namespace tessera
