@@ -9,9 +9,6 @@
 
 namespace tessera {
 
-// Bytes at the end of `text` that begin a character which is not complete yet: 0 to 3.
-size_t incomplete_utf8_suffix(std::string_view text);
-
 class TextStream {
  public:
   explicit TextStream(std::vector<std::string> stop_strings = {});

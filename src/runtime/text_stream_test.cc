@@ -11,7 +11,7 @@ TEST(TextStream, NeverShowsHalfACharacter) {
   EXPECT_EQ(stream.push("\x82"), "");
   EXPECT_EQ(stream.push("\xac!"), "\xe2\x82\xac!");
   EXPECT_EQ(stream.push("\xf0\x9f\x98"), "");
-  EXPECT_EQ(stream.flush(), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+  EXPECT_EQ(stream.flush(), "\xef\xbf\xbd");
 }
 
 TEST(TextStream, ReplacesWhatCannotBecomeACharacter) {
