@@ -26,8 +26,8 @@ constexpr const char* kFooter = R"(Examples:
 `tessera VERB --help` says everything about a verb. Every flag has an environment variable TESSERA_<FLAG>;
 the command line wins.)";
 
-constexpr std::array kVerbs = {add_run_verb,      add_inspect_verb, add_eval_verb,
-                               add_quantize_verb, add_convert_verb, add_plan_verb};
+constexpr std::array kVerbs = {add_run_verb,  add_inspect_verb, add_eval_verb,  add_quantize_verb, add_convert_verb,
+                               add_plan_verb, add_bench_verb,   add_probe_verb, add_synth_verb};
 
 // llama.cpp writes some long flags with one dash.
 constexpr std::array<std::string_view, 6> kOneDash = {"-ctk", "-ctv", "-pg", "-npl", "-oe", "-sys"};

@@ -96,4 +96,10 @@ Status run_probe(const ProbeVerbOptions& options) {
   return {};
 }
 
+Status print_core_state() {
+  const CoreStateSample sample = sample_core_state(machine_info().cpus);
+  fmt::print("{}\n", json{{"state", to_string(sample.state)}, {"one_way_ns", sample.one_way_ns}}.dump());
+  return {};
+}
+
 }  // namespace tessera

@@ -27,6 +27,9 @@ struct ProbeVerbOptions {
 };
 Status run_probe(const ProbeVerbOptions& options);
 
+// {"state":"near","one_way_ns":31.2}: for scripts that label their samples.
+Status print_core_state();
+
 }  // namespace tessera
 
 #endif  // TESSERA_CLI_PROBE_H_

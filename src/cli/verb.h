@@ -22,6 +22,9 @@ void add_eval_verb(CLI::App& app, VerbRunner run);
 void add_quantize_verb(CLI::App& app, VerbRunner run);
 void add_convert_verb(CLI::App& app, VerbRunner run);
 void add_plan_verb(CLI::App& app, VerbRunner run);
+void add_bench_verb(CLI::App& app, VerbRunner run);
+void add_probe_verb(CLI::App& app, VerbRunner run);
+void add_synth_verb(CLI::App& app, VerbRunner run);
 
 int cli_main(int argc, char** argv);
 

@@ -1,0 +1,88 @@
+#include "cli/bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+#include "cli/bench_output.h"
+#include "cli/bench_run.h"
+#include "cli/probe.h"
+
+namespace tessera {
+namespace {
+
+void print(std::FILE* file, const std::string& text) {
+  std::fputs(text.c_str(), file);
+  std::fflush(file);
+}
+
+// Without a probe there is no fraction of the limits; a damaged file is an error all the same.
+Result<std::optional<ProbeReport>> probe_for(const BenchOptions& options) {
+  auto report = load_probe(options.probe_path.empty() ? probed_hardware_path() : options.probe_path);
+  if (report.ok()) return std::optional(*std::move(report));
+  if (report.status().code() == StatusCode::kNotFound && options.probe_path.empty()) return std::optional<ProbeReport>();
+  return report.status();
+}
+
+Result<std::string> read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return not_found("{}: no such file", path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+Status run_bench(const BenchOptions& options) {
+  const std::vector<BenchCase> cases = expand_cases(options);
+  if (cases.empty()) return invalid_argument("nothing to measure: -p, -n and -pg are all zero");
+  TESSERA_ASSIGN_OR_RETURN(const std::optional<ProbeReport> probe, probe_for(options));
+  BenchPrinter out(options.output), err(options.error_output);
+  print(stdout, out.begin());
+  print(stderr, err.begin());
+  std::optional<BenchEngine> engine;
+  for (size_t i = 0; i < cases.size(); ++i) {
+    if (i == 0 || !cases[i].same_engine(cases[i - 1])) {
+      int64_t context = 0, streams = 1;
+      for (size_t k = i; k < cases.size() && cases[k].same_engine(cases[i]); ++k) {
+        context = std::max(context, cases[k].context());
+        streams = std::max(streams, cases[k].streams);
+      }
+      engine.reset();  // two models at once may not fit
+      TESSERA_ASSIGN_OR_RETURN(engine, BenchEngine::open(cases[i], context, streams, probe));
+    }
+    if (options.delay_seconds > 0) std::this_thread::sleep_for(std::chrono::seconds(options.delay_seconds));
+    TESSERA_ASSIGN_OR_RETURN(const BenchResult result, engine->run(cases[i], options));
+    print(stdout, out.result(result));
+    print(stderr, err.result(result));
+  }
+  print(stdout, out.end());
+  print(stderr, err.end());
+  return {};
+}
+
+Status run_bench_compare(const std::string& path_a, const std::string& path_b, const CompareOptions& options,
+                         bool fail_if_slower) {
+  std::vector<BenchSeries> series[2];
+  for (int i = 0; i < 2; ++i) {
+    const std::string& path = i == 0 ? path_a : path_b;
+    TESSERA_ASSIGN_OR_RETURN(const std::string text, read_text(path));
+    auto read = read_series(text);
+    if (!read.ok()) return read.status().with_context(path);
+    series[i] = *std::move(read);
+  }
+  const std::vector<Comparison> comparisons = compare_series(series[0], series[1], options);
+  print(stdout, comparison_table(comparisons, options));
+  const auto slower = std::ranges::count_if(comparisons, [](const Comparison& c) {
+    return c.verdict == Comparison::Verdict::kSlower;
+  });
+  if (fail_if_slower && slower > 0) return invalid_argument("{} of {} tests became slower", slower, comparisons.size());
+  return {};
+}
+
+}  // namespace tessera
