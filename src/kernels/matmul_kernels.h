@@ -43,7 +43,7 @@ enum BlockKind : int {
 
 inline constexpr int kPanelRows = 32;
 inline constexpr int kBlockCols = 32;
-inline constexpr int kGroupCols = 128;  // columns that share one activation scale
+inline constexpr int kGroupCols = 64;  // columns that share one activation scale
 inline constexpr int kGroupBlocks = kGroupCols / kBlockCols;
 inline constexpr int kBlockTokens = 8;   // most tokens of a tile of int8 activations
 inline constexpr int kManyBlockTokens = 6;  // where there are many tiles: 12 + 12 of 32 registers are sums

@@ -129,9 +129,10 @@ inline __attribute__((always_inline)) __m256i word_sums(__m256i bytes) {
 // One token's group of up to 4 blocks: codes and sums. `n` columns are left in the row.
 inline __attribute__((always_inline)) void quantize_group(const float* x, int64_t n, int64_t b, int64_t blocks,
                                                           int64_t t, __m512 inverse, const BlockTile& out) {
+  static_assert(kGroupBlocks <= 4);
   const int64_t w = out.width;
-  __m256i words[kGroupBlocks];
-  for (int i = 0; i < kGroupBlocks; ++i) {
+  __m256i words[4];
+  for (int i = 0; i < 4; ++i) {
     words[i] = _mm256_setzero_si256();
     if (i >= blocks) continue;
     const __m128i q0 = round16(x + 32 * i, n - 32 * i, inverse),
@@ -143,7 +144,7 @@ inline __attribute__((always_inline)) void quantize_group(const float* x, int64_
   // Two rounds of pairwise sums leave the first halves of the four blocks in the low, the second halves in the high
   // lane.
   const __m256i sums = _mm256_hadd_epi32(_mm256_hadd_epi32(words[0], words[1]), _mm256_hadd_epi32(words[2], words[3]));
-  alignas(32) int32_t half[2][kGroupBlocks];
+  alignas(32) int32_t half[2][4];
   _mm256_store_si256(reinterpret_cast<__m256i*>(half), sums);
   for (int64_t i = 0; i < blocks; ++i) {
     const int32_t s0 = half[0][i], s1 = half[1][i];

@@ -7,7 +7,7 @@
 // codes enters as the start value of the integer sum, so that a step of 4 columns is nothing but dot products.
 //
 // Cost per block of 32 columns and 12 (row vector, token) pairs: 96 dot products, 12 conversions (other port), 12 fused
-// multiply-adds; per group of 128 columns 12 more. Bound: 96 / (96 + 12 + 3) = 86 % of the vpdpbusd peak.
+// multiply-adds; per group of 64 columns 12 more. Bound: 96 / (96 + 12 + 6) = 84 % of the vpdpbusd peak.
 #include <immintrin.h>
 
 #include "kernels/layers.h"
