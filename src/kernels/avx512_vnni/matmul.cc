@@ -177,35 +177,31 @@ struct Tile {
   static constexpr bool kMins = kKind == kScale32Min || kKind == kScale16Min;
   static constexpr bool kOffset = kKind == kScale32 || kKind == kScale16;
 
-  // Where the sums of a group come from and go to.
-  struct Flow {
-    const float* in;
-    int64_t in_stride;
-    float* out;
-    int64_t out_stride;
-    const float* add;
-    int64_t add_stride;
-  };
-
+  // The sums of the tile stay in L1, at fixed distances: strides in variables cost registers in every group.
   static void run(const Source& w, const BlockTask& task) {
-    alignas(64) static constexpr float zeros[kR] = {};
     alignas(64) float sums[W * kR];
     const TileOutput& out = task.out;
-    const bool starts = out.c_in == nullptr;
-    Flow flow{starts ? zeros : out.c_in, starts ? 0 : out.c_in_stride, sums, kR, nullptr, 0};
+    for (int t = 0; t < W; ++t) {
+      for (int h = 0; h < 2; ++h) {
+        const float* in = out.c_in + t * out.c_in_stride + 16 * h;
+        _mm512_store_ps(sums + t * kR + 16 * h, out.c_in != nullptr ? _mm512_loadu_ps(in) : _mm512_setzero_ps());
+      }
+    }
     for (int64_t begin = 0; begin < task.blocks; begin += kGroupBlocks) {
       const bool last = task.blocks - begin <= kGroupBlocks;
-      if (last) {
-        flow = {flow.in, flow.in_stride, out.c_out, out.c_out_stride, out.add, out.add_stride};
+      group(w, task.x, begin, last ? task.blocks : begin + kGroupBlocks, sums);
+    }
+    for (int t = 0; t < W; ++t) {
+      for (int h = 0; h < 2; ++h) {
+        __m512 y = _mm512_load_ps(sums + t * kR + 16 * h);
+        if (out.add != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(out.add + t * out.add_stride + 16 * h));
+        _mm512_storeu_ps(out.c_out + t * out.c_out_stride + 16 * h, y);
       }
-      group(w, task.x, begin, last ? task.blocks : begin + kGroupBlocks, flow);
-      flow.in = sums;
-      flow.in_stride = kR;
     }
   }
 
   static __attribute__((always_inline)) void group(const Source& w, const BlockTile& x, int64_t begin, int64_t end,
-                                                   const Flow& flow) {
+                                                   float* sums) {
     __m512 acc[W][2];
     for (int t = 0; t < W; ++t) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
     for (int64_t b = begin; b < end; ++b) {
@@ -226,9 +222,8 @@ struct Tile {
       const __m512 x_scale = _mm512_set1_ps(x.scale[begin / kGroupBlocks * W + t]);
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
-        __m512 y = _mm512_fmadd_ps(acc[t][h], x_scale, _mm512_loadu_ps(flow.in + t * flow.in_stride + 16 * h));
-        if (flow.add != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(flow.add + t * flow.add_stride + 16 * h));
-        _mm512_storeu_ps(flow.out + t * flow.out_stride + 16 * h, y);
+        float* sum = sums + t * kR + 16 * h;
+        _mm512_store_ps(sum, _mm512_fmadd_ps(acc[t][h], x_scale, _mm512_load_ps(sum)));
       }
     }
   }
