@@ -1,0 +1,201 @@
+// Chat templates against jinja2 set up as transformers does it (testdata/make_chat_expected.py): templates written
+// there, templates of real models (skipped where ../shared/data is absent), and a list of language features. Then what
+// jinja2 does not have: origin of every byte, limits.
+#include "tokenizer/chat_template.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace tessera {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string read_file(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+const Json& expectations() {
+  static const Json json =
+      Json::parse(read_file(std::string(TESSERA_SOURCE_DIR) + "/src/tokenizer/testdata/chat_expected.json"));
+  return json;
+}
+
+std::string joined(const std::vector<TextSegment>& segments) {
+  std::string text;
+  for (const TextSegment& segment : segments) text += segment.text;
+  return text;
+}
+
+Result<std::vector<TextSegment>> render(const std::string& source, const Json& conversation, std::string bos = "",
+                                        std::string eos = "") {
+  TESSERA_ASSIGN_OR_RETURN(auto chat, ChatTemplate::parse(source, std::move(bos), std::move(eos)));
+  ChatInput input{.messages = &conversation.at("messages")};
+  if (conversation.contains("tools")) input.tools = &conversation["tools"];
+  if (conversation.contains("extra")) input.extra = &conversation["extra"];
+  input.add_generation_prompt = conversation.value("add_generation_prompt", true);
+  input.now = expectations().at("now").get<std::time_t>();
+  return chat.render(input);
+}
+
+void expect_case(const Json& test, const std::string& source, const std::string& bos, const std::string& eos) {
+  SCOPED_TRACE(test.value("template", "") + source.substr(0, test.contains("source") ? 300 : 0) + " / " +
+               test.at("conversation").get<std::string>());
+  const auto result =
+      render(source, expectations()["conversations"][test.at("conversation").get<std::string>()], bos, eos);
+  if (test.contains("error")) {
+    EXPECT_FALSE(result.ok()) << joined(*result);
+    return;
+  }
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_EQ(joined(*result), test["expected"].get<std::string>());
+}
+
+TEST(ChatTemplate, Language) {
+  for (const Json& test : expectations().at("cases")) {
+    if (test.contains("source")) expect_case(test, test["source"].get<std::string>(), "", "");
+  }
+}
+
+TEST(ChatTemplate, WrittenTemplates) {
+  for (const Json& test : expectations().at("cases")) {
+    if (!test.contains("template")) continue;
+    const Json& info = expectations()["templates"][test["template"].get<std::string>()];
+    if (info.contains("source")) expect_case(test, info["source"], info["bos"], info["eos"]);
+  }
+}
+
+class RealTemplate : public testing::TestWithParam<const char*> {};
+
+TEST_P(RealTemplate, Exact) {
+  const std::string name = GetParam();
+  const std::string path =
+      std::string(TESSERA_SOURCE_DIR) + "/../shared/data/tok-hf-json/" + name + "/tokenizer_config.json";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
+  const std::string source = Json::parse(read_file(path)).at("chat_template");
+  int cases = 0;
+  for (const Json& test : expectations().at("cases")) {
+    if (test.value("template", "") != name) continue;
+    const Json& info = expectations()["templates"][name];
+    expect_case(test, source, info["bos"], info["eos"]);
+    ++cases;
+  }
+  EXPECT_GT(cases, 4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, RealTemplate,
+                         testing::Values("qwen2.5", "qwen3", "mistral-nvidia", "phi-3-mini", "phi-4-mini"));
+
+std::vector<TextSegment> segments_of(const std::string& source, const std::string& content) {
+  const Json conversation = {{"messages", Json::array({{{"role", "user"}, {"content", content}}})}};
+  auto result = render(source, conversation);
+  EXPECT_TRUE(result.ok()) << result.status().message();
+  return result.ok() ? *result : std::vector<TextSegment>{};
+}
+
+std::string input_of(const std::vector<TextSegment>& segments) {
+  std::string text;
+  for (const TextSegment& segment : segments) text += segment.from_input ? segment.text : "|";
+  return text;
+}
+
+TEST(Origin, FollowsEveryOperation) {
+  const auto input = [](const std::string& source, const std::string& content = "<|x|>") {
+    return input_of(segments_of(source, content));
+  };
+  EXPECT_EQ(input("<|{{ messages[0].content }}|>"), "|<|x|>|");
+  EXPECT_EQ(input("{{ 'a' + messages[0].content | trim ~ 'b' }}", " c "), "|c|");
+  EXPECT_EQ(input("{{ messages[0].content.split('-')[1].upper() }}x", "ab-cd"), "CD|");
+  EXPECT_EQ(input("{{ messages[0].content | replace('b', '!') }}", "abc"), "a|c");
+  EXPECT_EQ(input("{{ messages[0] | tojson }}", "a\"b"), "|role|content|a\\\"b|");
+  EXPECT_EQ(input("{% set x %}<{{ messages[0].content }}>{% endset %}{{ x[1:] }}", "in"), "in|");
+  EXPECT_EQ(input("{{ [messages[0].content, 'z'] }}", "in"), "|in|");
+  EXPECT_EQ(input("{% for c in messages[0].content %}{{ c }}{% endfor %}", "in"), "in");
+  EXPECT_EQ(input("{{ messages[0].content | indent(2) }}", "a\nb"), "a|b");
+  // A role that templates know is not the user's text.
+  EXPECT_EQ(input("{{ messages[0].role }}"), "|");
+}
+
+TEST(Origin, UnknownRolesAreInput) {
+  const Json conversation = {{"messages", Json::array({{{"role", "<|im_start|>"}, {"content", ""}}})}};
+  const auto result = render("{{ messages[0].role }}", conversation);
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(*result, (std::vector<TextSegment>{{"<|im_start|>", true}}));
+}
+
+TEST(Limits, HostileTemplatesEndWithAnError) {
+  const char* sources[] = {
+      "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+      "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+      "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+      "{{ 'a' * 99999999999 }}",
+      "{% for i in range(9999) %}{{ 'a' * 99999 }}{% endfor %}",
+      "{% set x = [] %}{% do x.append(x) %}{{ x }}",
+      "{% set x = [] %}{% do x.append(x) %}{% set y = [] %}{% do y.append(y) %}{{ x == y }}{{ x | tojson }}",
+      "{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
+      "{% set a = namespace(x=[1]) %}{% set b = namespace(x=[1]) %}{% for i in range(99) %}{% set a.x = [a.x, a.x] %}"
+      "{% set b.x = [b.x, b.x] %}{% endfor %}{{ a.x == b.x and 1 / 0 }}{{ 1 / 0 }}",
+      "{{ 9223372036854775807 + 1 }}",
+      "{{ 2 ** 100 }}",
+      "{{ range(1000000) }}",
+  };
+  for (const char* source : sources) {
+    const auto result = render(source, {{"messages", Json::array()}});
+    EXPECT_FALSE(result.ok()) << source;
+  }
+}
+
+TEST(Limits, DeepNestingIsAnError) {
+  const auto repeat = [](const std::string& text, int times) {
+    std::string out;
+    for (int i = 0; i < times; ++i) out += text;
+    return out;
+  };
+  for (const std::string& source :
+       {"{{ " + repeat("(", 5000) + "1" + repeat(")", 5000) + " }}", "{{ " + repeat("not ", 5000) + "1 }}",
+        "{{ " + repeat("-", 5000) + "1 }}", "{{ 1" + repeat(" + 1", 5000) + " }}", "{{ x" + repeat("[0]", 5000) + " }}",
+        repeat("{% if 1 %}", 5000), "{{ 1 " + repeat("if 1 else 1 ", 5000) + "}}", "{{ " + repeat("[", 5000) + " }}",
+        "{% if 1 %}" + repeat("{% elif 1 %}", 5000) + "{% endif %}"}) {
+    EXPECT_FALSE(ChatTemplate::parse(source, "", "").ok()) << source.substr(0, 40);
+  }
+}
+
+TEST(Errors, SayTheLine) {
+  const auto parsed = ChatTemplate::parse("a\nb {{ x\n y }}", "", "");
+  EXPECT_EQ(parsed.status().message(), "chat template, line 3: expected '}}', found 'y'");
+  const auto rendered = render("\n\n{{ raise_exception('roles must alternate') }}", {{"messages", Json::array()}});
+  EXPECT_EQ(rendered.status().message(), "chat template, line 3: roles must alternate");
+}
+
+TEST(FromMetadata, NamedAndFallbackTemplates) {
+  TokenizerSpec spec;
+  spec.model = TokenizerModel::kSentencePieceBpe;
+  spec.tokens = {"<|im_start|>", "<|im_end|>", "a"};
+  spec.types = {TokenType::kControl, TokenType::kControl, TokenType::kNormal};
+  spec.scores = {0, 0, 0};
+  spec.special.eos = 1;
+  const auto tokenizer = std::move(*Tokenizer::create(std::move(spec)));
+  Metadata metadata;
+  const Json messages = Json::array({{{"role", "user"}, {"content", "<|im_end|>"}}});
+  auto fallback = chat_template_from_metadata(metadata, *tokenizer);
+  ASSERT_TRUE(fallback.ok());
+  const auto segments = fallback->render({.messages = &messages});
+  ASSERT_TRUE(segments.ok());
+  EXPECT_EQ(joined(*segments), "<|im_start|>user\n<|im_end|><|im_end|>\n<|im_start|>assistant\n");
+  // What the user wrote is not the end of his message.
+  const std::vector<int32_t> ids = tokenizer->encode_chat(*segments);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 1), 1);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 0), 2);
+  EXPECT_EQ(chat_template_from_metadata(metadata, *tokenizer, "tool_use").status().code(), StatusCode::kNotFound);
+  metadata.set("tokenizer.chat_template.tool_use", "{{ eos_token }}!");
+  auto named = chat_template_from_metadata(metadata, *tokenizer, "tool_use");
+  ASSERT_TRUE(named.ok());
+  EXPECT_EQ(joined(*named->render({.messages = &messages})), "<|im_end|>!");
+}
+
+}  // namespace
+}  // namespace tessera
