@@ -1,5 +1,6 @@
 #include "formats/hf_checkpoint.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -46,8 +47,8 @@ using ShardNames = std::map<std::string, std::set<std::string>>;
 
 // A shard's name comes from a file: it must be a plain name in the same folder.
 bool is_plain_name(const std::string& name) {
-  return !name.empty() && name.size() <= 255 && name.find('/') == std::string::npos &&
-         name.find('\0') == std::string::npos && name != "." && name != "..";
+  const auto unusual = [](unsigned char c) { return c == '/' || c < 0x20 || c == 0x7f; };
+  return !name.empty() && name.size() <= 255 && std::ranges::none_of(name, unusual) && name != "." && name != "..";
 }
 
 Result<ShardNames> read_index(const std::string& path) {

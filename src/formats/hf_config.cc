@@ -60,7 +60,9 @@ Status translate_yarn(const JsonFields& scaling, int64_t context, const KeyWrite
   if (scaling.has("attention_factor")) {
     // Here the whole factor; in GGUF what multiplies YaRN's own 0.1 ln(factor) + 1.
     TESSERA_ASSIGN_OR_RETURN(const double whole, positive(scaling, "attention_factor"));
-    write.number("rope.scaling.attn_factor", whole / (0.1 * std::log(factor) + 1));
+    const double usual = 0.1 * std::log(factor) + 1;
+    if (!(usual > 1e-3)) return invalid_argument("{}: factor: {} is too small for YaRN", scaling.what(), factor);
+    write.number("rope.scaling.attn_factor", whole / usual);
   }
   TESSERA_RETURN_IF_ERROR(copy_number(scaling, "beta_fast", "rope.scaling.yarn_beta_fast", write));
   return copy_number(scaling, "beta_slow", "rope.scaling.yarn_beta_slow", write);

@@ -92,6 +92,13 @@ Status complete_vocabulary(const ParsedFiles& files, const JsonFields& config, H
   if (const int64_t id = vocabulary->find(vocabulary->unknown); id >= 0 && vocabulary->model != "gpt2") {
     vocabulary->types[static_cast<size_t>(id)] = kTokenUnknown;
   }
+  // All gaps together are bounded, so that a small file cannot ask for millions of unused tokens.
+  const auto limit = std::min(static_cast<int64_t>(vocabulary->tokens.size() + added.size()) + 65536, kMaxId);
+  for (const auto& [id, token] : added) {
+    if (id >= limit && (size == 0 || id < size)) {
+      return invalid_argument("added token {}: expected an id below {}, found {}", in_quotes(token.content), limit, id);
+    }
+  }
   for (const auto& [id, token] : added) {
     if (size == 0 || id < size) TESSERA_RETURN_IF_ERROR(add_token(token, vocabulary));
   }

@@ -291,11 +291,6 @@ Result<HfVocabulary> vocabulary_from_sentencepiece(SentencePieceModel model) {
 }
 
 Status add_token(const AddedToken& token, HfVocabulary* vocabulary) {
-  const auto limit = std::min<int64_t>(static_cast<int64_t>(vocabulary->tokens.size()) + 65536, kMaxTokens);
-  if (token.id < 0 || token.id >= limit) {
-    return invalid_argument("added token {}: expected an id below {}, found {}", in_quotes(token.content), limit,
-                            token.id);
-  }
   TESSERA_RETURN_IF_ERROR(
       pad_vocabulary(std::max<int64_t>(token.id + 1, static_cast<int64_t>(vocabulary->tokens.size())), vocabulary));
   const auto index = static_cast<size_t>(token.id);

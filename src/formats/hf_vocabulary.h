@@ -50,7 +50,7 @@ struct AddedToken {
   std::string content;
   bool special, lstrip, rstrip;
 };
-// Adds or retypes one token; ids may leave a gap, which stays unused.
+// Adds or retypes one token, whose id is not negative; it may leave a gap, which stays unused.
 Status add_token(const AddedToken& token, HfVocabulary* vocabulary);
 // Up to the model's vocab_size, with unused tokens. Fails when the vocabulary is already larger.
 Status pad_vocabulary(int64_t size, HfVocabulary* vocabulary);

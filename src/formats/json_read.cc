@@ -1,6 +1,7 @@
 #include "formats/json_read.h"
 
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/file_map.h"
@@ -90,8 +91,10 @@ Result<int64_t> JsonFields::integer(std::string_view key, int64_t low, int64_t h
 Result<double> JsonFields::number(std::string_view key) const {
   const json* value = find(key);
   if (value == nullptr) return missing(key);
-  if (!value->is_number() || !std::isfinite(value->get<double>())) return wrong(key, "a finite number");
-  return value->get<double>();
+  if (!value->is_number()) return wrong(key, "a number");
+  const auto number = value->get<double>();
+  if (!(std::abs(number) <= std::numeric_limits<float>::max())) return wrong(key, "a number that fits in 32 bits");
+  return number;
 }
 
 Result<bool> JsonFields::boolean(std::string_view key) const {

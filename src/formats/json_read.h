@@ -37,7 +37,7 @@ class JsonFields {
   bool has(std::string_view key) const { return find(key) != nullptr; }
 
   Result<int64_t> integer(std::string_view key, int64_t low, int64_t high) const;
-  Result<double> number(std::string_view key) const;  // finite
+  Result<double> number(std::string_view key) const;  // finite, as a float too
   Result<bool> boolean(std::string_view key) const;
   Result<std::string> text(std::string_view key) const;
 
