@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -33,6 +34,7 @@ std::string joined(const std::vector<TextSegment>& segments) {
 
 Result<std::vector<TextSegment>> render(const std::string& source, const Json& conversation, std::string bos = "",
                                         std::string eos = "") {
+  setenv("TZ", "UTC", 1);  // strftime_now gives local time
   TESSERA_ASSIGN_OR_RETURN(auto chat, ChatTemplate::parse(source, std::move(bos), std::move(eos)));
   ChatInput input{.messages = &conversation.at("messages")};
   if (conversation.contains("tools")) input.tools = &conversation["tools"];
@@ -137,8 +139,8 @@ TEST(Limits, HostileTemplatesEndWithAnError) {
       "{% set x = [] %}{% do x.append(x) %}{{ x }}",
       "{% set x = [] %}{% do x.append(x) %}{% set y = [] %}{% do y.append(y) %}{{ x == y }}{{ x | tojson }}",
       "{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
-      "{% set a = namespace(x=[1]) %}{% set b = namespace(x=[1]) %}{% for i in range(99) %}{% set a.x = [a.x, a.x] %}"
-      "{% set b.x = [b.x, b.x] %}{% endfor %}{{ a.x == b.x and 1 / 0 }}{{ 1 / 0 }}",
+      ("{% set a = namespace(x=[1]) %}{% set b = namespace(x=[1]) %}{% for i in range(99) %}{% set a.x = [a.x, a.x] %}"
+       "{% set b.x = [b.x, b.x] %}{% endfor %}{{ a.x == b.x and 1 / 0 }}{{ 1 / 0 }}"),
       "{{ 9223372036854775807 + 1 }}",
       "{{ 2 ** 100 }}",
       "{{ range(1000000) }}",

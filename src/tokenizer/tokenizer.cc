@@ -100,7 +100,8 @@ class Tokenizer::Impl {
       by_text_.emplace(spec_.tokens[i], id);
       if (has_text(spec_.types[i])) pieces_[i] = model_->bytes_of(id);
       const bool ends = id == special.eos || id == special.eot || id == special.eom;
-      if (ends || is_end_of_generation_name(spec_.tokens[i])) end_ids_.push_back(id);
+      const bool listed = std::find(spec_.eos_ids.begin(), spec_.eos_ids.end(), id) != spec_.eos_ids.end();
+      if (ends || listed || is_end_of_generation_name(spec_.tokens[i])) end_ids_.push_back(id);
     }
   }
 

@@ -138,6 +138,7 @@ Status read_own_keys(const Metadata& metadata, TokenizerSpec* spec) {
   }
   spec->nfc = normalizer == "nfc";
   const size_t vocab = spec->tokens.size();
+  TESSERA_RETURN_IF_ERROR(read_ids(metadata, "tokenizer.tessera.eos_token_ids", vocab, &spec->eos_ids));
   TESSERA_RETURN_IF_ERROR(read_ids(metadata, "tokenizer.tessera.lstrip_token_ids", vocab, &spec->lstrip_ids));
   return read_ids(metadata, "tokenizer.tessera.rstrip_token_ids", vocab, &spec->rstrip_ids);
 }
@@ -210,9 +211,9 @@ Status check_ids(const TokenizerSpec& spec) {
       return invalid_argument("special token: expected an id below {}, found {}", spec.tokens.size(), id);
     }
   }
-  for (const auto* list : {&spec.lstrip_ids, &spec.rstrip_ids}) {
+  for (const auto* list : {&spec.eos_ids, &spec.lstrip_ids, &spec.rstrip_ids}) {
     if (!std::all_of(list->begin(), list->end(), [&](int32_t id) { return id >= 0 && in_range(id); })) {
-      return invalid_argument("strip token ids: expected ids below {}", spec.tokens.size());
+      return invalid_argument("lists of token ids: expected ids below {}", spec.tokens.size());
     }
   }
   return {};
@@ -256,6 +257,11 @@ Status complete_tokenizer_spec(TokenizerSpec* spec) {
 }
 
 Result<TokenizerSpec> tokenizer_spec_from_metadata(const Metadata& metadata) {
+  // Why a Hugging Face folder's tokenizer could not be translated.
+  if (metadata.contains("tokenizer.tessera.problem")) {
+    TESSERA_ASSIGN_OR_RETURN(const std::string problem, metadata.text("tokenizer.tessera.problem"));
+    return unsupported("{}", problem);
+  }
   TESSERA_ASSIGN_OR_RETURN(const std::string name, metadata.text(key("model")));
   const auto& table = model_defaults();
   const auto found = std::find_if(table.begin(), table.end(), [&](const ModelDefaults& m) { return m.name == name; });

@@ -4,6 +4,8 @@
 //
 // Keys of our own, written when a Hugging Face folder is translated and absent from GGUF files:
 //   tokenizer.tessera.normalizer        "nfc" or "none"
+//   tokenizer.tessera.problem           why the folder's tokenizer cannot be used, instead of a tokenizer
+//   tokenizer.tessera.eos_token_ids     further tokens that end a generation
 //   tokenizer.tessera.lstrip_token_ids  added tokens that swallow white space before them
 //   tokenizer.tessera.rstrip_token_ids  ... after them
 #ifndef TESSERA_TOKENIZER_TOKENIZER_SPEC_H_
@@ -67,6 +69,7 @@ struct TokenizerSpec {
   bool nfc = false;            // compose characters first
   bool lowercase = true;       // WordPiece: also strips accents
 
+  std::vector<int32_t> eos_ids;  // further tokens that end a generation
   std::vector<int32_t> lstrip_ids;
   std::vector<int32_t> rstrip_ids;
 };
