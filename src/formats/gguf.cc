@@ -44,6 +44,12 @@ class GgufWeights final : public WeightSource {
             {}};
   }
 
+  void will_read(const WeightInfo& weight) const override {
+    const size_t index = index_of(weight);
+    const Shard& shard = shards_[places_[index].shard];
+    if (shard.file) shard.file->will_read(places_[index].offset, weights_[index].bytes);
+  }
+
   void release(const WeightInfo& weight) const override {
     const size_t index = index_of(weight);
     const Shard& shard = shards_[places_[index].shard];

@@ -162,6 +162,13 @@ WeightBytes HfWeights::read_rows(const WeightInfo& weight, int64_t row_begin, in
   return out;
 }
 
+void HfWeights::will_read(const WeightInfo& weight) const {
+  const size_t index = index_of(weight);
+  const File& file = files_[places_[index].file];
+  // rope_freqs.weight is computed, not stored.
+  if (file.map) file.map->will_read(places_[index].begin, weights_[index].bytes);
+}
+
 void HfWeights::release(const WeightInfo& weight) const {
   const size_t index = index_of(weight);
   const File& file = files_[places_[index].file];

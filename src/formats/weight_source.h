@@ -42,6 +42,8 @@ class WeightSource {
   virtual WeightBytes read_rows(const WeightInfo& weight, int64_t row_begin, int64_t row_end) const = 0;
   WeightBytes read(const WeightInfo& weight) const { return read_rows(weight, 0, weight.shape.rows()); }
 
+  // The weight will be read soon: the system may fetch its file pages in the background.
+  virtual void will_read(const WeightInfo& weight) const = 0;
   // The weight has been packed: its file pages may leave memory.
   virtual void release(const WeightInfo& weight) const = 0;
 
