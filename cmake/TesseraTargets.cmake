@@ -8,7 +8,7 @@
 set(TESSERA_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers -Wno-dangling-else)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False positives of GCC 12 at -O3 inside std::string and std::vector.
-  list(APPEND TESSERA_WARNINGS -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds)
+  list(APPEND TESSERA_WARNINGS -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds -Wno-maybe-uninitialized)
 endif()
 if(TESSERA_WERROR)
   list(APPEND TESSERA_WARNINGS -Werror)
@@ -58,6 +58,14 @@ function(tessera_component name)
   endif()
 endfunction()
 
+# The target tests_LABEL builds all tests of a label: what a check that runs only these needs.
+function(tessera_test_group label name)
+  if(NOT TARGET tests_${label})
+    add_custom_target(tests_${label})
+  endif()
+  add_dependencies(tests_${label} ${name})
+endfunction()
+
 # tessera_test(NAME SOURCES f... [DEPS component...] [LIBS target...] [LABEL label])
 #   One ctest entry per test case, so that a skipped case is seen as skipped. TESSERA_SOURCE_DIR tells where models/ and
 #   tests/ are. Label: the component, or "system" for what spans folders; `ctest -L` picks by it.
@@ -76,6 +84,7 @@ function(tessera_test name)
   target_link_libraries(${name} PRIVATE ${deps} ${ARG_LIBS} GTest::gtest GTest::gtest_main tessera_options)
   gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
     PROPERTIES TIMEOUT 300 LABELS ${ARG_LABEL})
+  tessera_test_group(${ARG_LABEL} ${name})
 endfunction()
 
 # tessera_fuzzer(NAME SOURCE f DEPS component... CORPUS dir [SECONDS n])
@@ -103,4 +112,5 @@ function(tessera_fuzzer name)
     add_test(NAME ${name} COMMAND ${name} ${ARG_CORPUS})
   endif()
   set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 300)
+  tessera_test_group(fuzz ${name})
 endfunction()

@@ -30,7 +30,7 @@ constexpr std::array kVerbs = {add_run_verb,  add_inspect_verb, add_eval_verb,  
                                add_plan_verb, add_bench_verb,   add_probe_verb, add_synth_verb};
 
 // llama.cpp writes some long flags with one dash.
-constexpr std::array<std::string_view, 6> kOneDash = {"-ctk", "-ctv", "-pg", "-npl", "-oe", "-sys"};
+constexpr std::array<std::string_view, 7> kOneDash = {"-ctk", "-ctv", "-pg", "-npl", "-oe", "-sys", "-cnv"};
 
 struct Meaningless {
   std::string_view flag;

@@ -4,14 +4,17 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 
 #include "cli/common_flags.h"
 #include "cli/console.h"
 #include "cli/verb.h"
-#include "runtime/text_stream.h"
+#include "tokenizer/chat_template.h"
+#include "tokenizer/stream.h"
 
 namespace tessera {
 namespace {
@@ -23,9 +26,9 @@ struct RunArguments {
   EngineFlags engine;
   SamplerSettings sampling;
   std::vector<std::string> logit_bias, stop;
-  std::string prompt, file;
+  std::string prompt, file, system, template_file;
   int64_t predict = -1, seed = -1;
-  bool ignore_eos = false, no_display_prompt = false, json = false, quiet = false, special = false;
+  bool ignore_eos = false, no_display_prompt = false, json = false, quiet = false, special = false, chat = false;
 };
 
 Result<std::string> prompt_text(const RunArguments& a) {
@@ -55,12 +58,12 @@ struct Generation {
 class Generator {
  public:
   Generator(Engine& engine, const RunArguments& arguments)
-      : engine_(engine), arguments_(arguments), stream_(arguments.stop) {}
+      : engine_(engine), arguments_(arguments), stream_(engine.tokenizer()), stops_(arguments.stop) {}
 
   // show: called with text as it becomes showable; false: nobody is listening any more.
-  Result<Generation> run(std::vector<int32_t> prompt, const std::function<bool(const std::string&)>& show) {
-    // Only what follows an empty prompt begins a text, and only there the tokenizer's own space is no space.
-    strip_space_ = prompt.size() <= 1 && engine_.tokenizer().strips_leading_space();
+  // starts_text: the output continues nothing, so a space that the tokenizer puts before a text is none.
+  Result<Generation> run(std::vector<int32_t> prompt, bool starts_text, const std::function<bool(const std::string&)>& show) {
+    if (starts_text) stream_.strip_leading_space();
     Request request;
     request.prompt = std::move(prompt);
     request.sampling = arguments_.sampling;
@@ -75,7 +78,8 @@ class Generator {
         if (event.finish && result_.finish.empty()) result_.finish = to_string(*event.finish);
       }
     }
-    emit(stream_.flush(), show);
+    emit(stops_.push(stream_.flush()), show);
+    emit(stops_.flush(), show);
     result_.timings = engine_.timings(id);
     return std::move(result_);
   }
@@ -90,13 +94,8 @@ class Generator {
     if (!result_.finish.empty()) return;  // sampled in the pass that was under way
     result_.tokens.push_back(sampled);
     if (end_token) return;
-    std::string_view piece = engine_.tokenizer().piece(sampled.token);
-    if (strip_space_ && !piece.empty()) {
-      if (piece.front() == ' ') piece.remove_prefix(1);
-      strip_space_ = false;
-    }
-    if (!emit(stream_.push(piece), show)) stop(id, "closed");
-    if (stream_.stopped()) stop(id, "stop");
+    if (!emit(stops_.push(stream_.push(sampled.token)), show)) stop(id, "closed");
+    if (stops_.stopped()) stop(id, "stop");
   }
 
   bool emit(const std::string& text, const std::function<bool(const std::string&)>& show) {
@@ -107,7 +106,7 @@ class Generator {
   Engine& engine_;
   const RunArguments& arguments_;
   TextStream stream_;
-  bool strip_space_ = false;
+  StopMatcher stops_;
   Generation result_;
 };
 
@@ -157,20 +156,111 @@ std::string json_text(const Engine& engine, const Generation& g, const std::stri
   return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+// A conversation: messages so far, rendered anew for every turn. What the user types never becomes a control token.
+class Conversation {
+ public:
+  static Result<Conversation> create(const Engine& engine, const RunArguments& a) {
+    Conversation c(engine);
+    if (a.template_file.empty()) {
+      TESSERA_ASSIGN_OR_RETURN(c.template_, chat_template_from_metadata(engine.metadata(), engine.tokenizer()));
+    } else {
+      const auto text_of = [&](int32_t id) { return std::string(id >= 0 ? engine.tokenizer().token_text(id) : std::string_view()); };
+      TESSERA_ASSIGN_OR_RETURN(std::string source, read_text_file(a.template_file));
+      TESSERA_ASSIGN_OR_RETURN(c.template_, ChatTemplate::parse(std::move(source), text_of(engine.tokenizer().bos_id()),
+                                                                text_of(engine.tokenizer().eos_id())));
+    }
+    c.system_ = a.system;
+    c.reset();
+    return c;
+  }
+
+  void reset() {
+    messages_ = nlohmann::ordered_json::array();
+    if (!system_.empty()) add("system", system_);
+  }
+  void add(const char* role, const std::string& content) { messages_.push_back({{"role", role}, {"content", content}}); }
+  void drop_last() { messages_.erase(messages_.size() - 1); }
+
+  Result<std::vector<int32_t>> tokens() const {
+    ChatInput input;
+    input.messages = &messages_;
+    TESSERA_ASSIGN_OR_RETURN(const std::vector<TextSegment> segments, template_->render(input));
+    return engine_->tokenizer().encode_chat(segments);
+  }
+
+ private:
+  explicit Conversation(const Engine& engine) : engine_(&engine) {}
+
+  const Engine* engine_;
+  std::optional<ChatTemplate> template_;
+  std::string system_;
+  nlohmann::ordered_json messages_;
+};
+
+constexpr const char* kChatHelp = "/reset begins anew, /exit or Ctrl-D leaves, /help shows this; everything else is said to the model\n";
+
+// Lines from standard input, answers to standard output, until the end of input. Ctrl-C ends an answer, and the chat when no
+// answer is running.
+Status chat(Engine& engine, const RunArguments& a) {
+  TESSERA_ASSIGN_OR_RETURN(Conversation conversation, Conversation::create(engine, a));
+  const bool terminal = isatty(STDIN_FILENO) != 0;
+  if (terminal) std::fputs(kChatHelp, stderr);
+  for (;;) {
+    if (terminal) std::fputs("\n> ", stderr);
+    std::string line;
+    if (!std::getline(std::cin, line) || interrupted()) return {};
+    if (line.empty()) continue;
+    if (line == "/exit") return {};
+    if (line == "/help") {
+      std::fputs(kChatHelp, stderr);
+      continue;
+    }
+    if (line == "/reset") {
+      conversation.reset();
+      continue;
+    }
+    conversation.add("user", line);
+    Result<std::vector<int32_t>> tokens = conversation.tokens();
+    if (!tokens.ok()) return tokens.status();
+    Generator generator(engine, a);
+    Result<Generation> g = generator.run(*std::move(tokens), true, write_out);
+    write_out("\n");
+    if (!g.ok()) {  // the conversation does not fit any more: say so, keep it
+      std::fprintf(stderr, "error: %s; /reset begins anew\n", g.status().message().c_str());
+      conversation.drop_last();
+      continue;
+    }
+    if (interrupted()) return {StatusCode::kCancelled, "interrupted"};
+    conversation.add("assistant", g->text);
+  }
+}
+
 Status run(RunArguments& a) {
   TESSERA_RETURN_IF_ERROR(parse_logit_bias(a.logit_bias, &a.sampling));
   a.sampling.seed = a.seed < 0 ? std::random_device{}() : static_cast<uint64_t>(a.seed);
-  TESSERA_ASSIGN_OR_RETURN(const std::string prompt, prompt_text(a));
+  const bool interactive = a.chat && a.prompt.empty() && a.file.empty();
+  std::string prompt;
+  if (!interactive) {
+    TESSERA_ASSIGN_OR_RETURN(prompt, prompt_text(a));
+  }
   const auto begin = Clock::now();
   TESSERA_ASSIGN_OR_RETURN(const auto engine, load_engine(a.model, a.engine));
   const double load_seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   if (!engine->has_tokenizer()) return unsupported("the model has no tokenizer (tokenizer.ggml.model)");
-  TESSERA_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, prompt_tokens(*engine, prompt, a.special));
+  if (interactive) return chat(*engine, a);
+  std::vector<int32_t> tokens;
+  if (a.chat) {
+    TESSERA_ASSIGN_OR_RETURN(Conversation conversation, Conversation::create(*engine, a));
+    conversation.add("user", prompt);
+    TESSERA_ASSIGN_OR_RETURN(tokens, conversation.tokens());
+  } else {
+    TESSERA_ASSIGN_OR_RETURN(tokens, prompt_tokens(*engine, prompt, a.special));
+  }
 
-  if (!a.json && !a.no_display_prompt) write_out(prompt);
+  if (!a.json && !a.chat && !a.no_display_prompt) write_out(prompt);
   Generator generator(*engine, a);
   const auto show = [&](const std::string& text) { return a.json || write_out(text); };
-  TESSERA_ASSIGN_OR_RETURN(const Generation g, generator.run(std::move(tokens), show));
+  TESSERA_ASSIGN_OR_RETURN(const Generation g, generator.run(std::move(tokens), a.chat || prompt.empty(), show));
   if (a.json) {
     write_out(json_text(*engine, g, prompt, load_seconds, a.sampling.logprobs > 0));
   } else {
@@ -191,6 +281,9 @@ void add_run_verb(CLI::App& app, VerbRunner run_verb) {
   prompt->add_option("-p,--prompt", a->prompt, "The text to continue; without -p and -f it is read from standard input");
   prompt->add_option("-f,--file", a->file, "Read the prompt from a file; -: standard input");
   add_count(*prompt, "-n,--predict", &a->predict, "Most tokens to generate; -1: until the model ends or the context is full");
+  prompt->add_flag("--chat,--cnv,--conversation", a->chat, "Speak through the model's chat template: with -p one answer, else a conversation");
+  prompt->add_option("--sys,--system-prompt", a->system, "With --chat: the system message (also -sys)");
+  prompt->add_option("--chat-template-file", a->template_file, "With --chat: a Jinja template instead of the model's own");
   prompt->add_option("-r,--reverse-prompt,--stop", a->stop, "End before this text; repeatable");
   prompt->add_flag("--ignore-eos", a->ignore_eos, "Go on after the end-of-text token");
   prompt->add_flag("--special", a->special, "Let the prompt spell control tokens such as <|im_start|>");
