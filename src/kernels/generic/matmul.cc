@@ -241,20 +241,21 @@ void many(const BlockTask& task) {
   }
 }
 
-// Group by group: the sums pass through c_out, which changes nothing in them.
+// Group by group. The sums wait in a buffer of their own: c_out may be the very rows that are added at the end.
 template <int codec>
 void few(const BlockTask& task) {
   constexpr BlockLayout layout = block_layout(codec);
   uint8_t codes[kGroupBlocks * 1024];
   float scale[kGroupBlocks * 2 * kR], bias[kGroupBlocks * kR], neg_d_min[kR];
   int16_t mins[kGroupBlocks * 2 * kR];
+  float partial[kBlockTokens * kR];
   UnpackedPanel w{codes, 1024, 0, scale, bias, mins, neg_d_min, codes};
   for (int64_t begin = 0; begin < task.blocks; begin += kGroupBlocks) {
     const int64_t blocks = task.blocks - begin < kGroupBlocks ? task.blocks - begin : kGroupBlocks;
     unpack<codec>(task.panel, begin, blocks, w);
     BlockTask part{nullptr, &w, advance(task.x, begin), blocks, task.out, nullptr};
-    if (begin > 0) part.out.c_in = task.out.c_out, part.out.c_in_stride = task.out.c_out_stride;
-    if (begin + blocks < task.blocks) part.out.add = nullptr;
+    if (begin > 0) part.out.c_in = partial, part.out.c_in_stride = kR;
+    if (begin + blocks < task.blocks) part.out.add = nullptr, part.out.c_out = partial, part.out.c_out_stride = kR;
     many<layout.kind>(part);
   }
 }
