@@ -4,15 +4,10 @@
 #include <cmath>
 #include <vector>
 
+#include "runtime/log_sum_exp.h"
+
 namespace tessera {
 namespace {
-
-double log_sum_exp(std::span<const float> logits) {
-  const float top = *std::ranges::max_element(logits);
-  double sum = 0;
-  for (float l : logits) sum += std::exp(static_cast<double>(l) - top);
-  return top + std::log(sum);
-}
 
 // One window: tokens [begin, end) after an optional first token; scores tokens from `score_from` on.
 Status score_window(Engine& engine, std::span<const int32_t> tokens, int64_t begin, int64_t end, int64_t score_from,

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "runtime/log_sum_exp.h"
+
 namespace tessera {
 namespace {
 
@@ -20,14 +22,6 @@ uint64_t next_random(uint64_t* state) {
 Status in_range(const char* name, double value, double least, double most) {
   if (value >= least && value <= most) return {};
   return invalid_argument("{}: expected {} to {}, found {}", name, least, most, value);
-}
-
-double log_sum_exp(std::span<const float> logits) {
-  const float top = *std::ranges::max_element(logits);
-  if (top == kMinusInfinity) return kMinusInfinity;
-  double sum = 0;
-  for (float l : logits) sum += std::exp(static_cast<double>(l) - top);
-  return top + std::log(sum);
 }
 
 // The order of candidates: larger logit first, smaller id among equals.
