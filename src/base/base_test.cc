@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 #include <fstream>
@@ -78,6 +79,16 @@ TEST(Arena, ScopesShareMemory) {
     EXPECT_NE(a.data(), b.data());
   }
   EXPECT_LE(arena.capacity_bytes(), 4u << 20);
+}
+
+// A pipe without a writer: opening it must not wait for one.
+TEST(FileMap, RefusesSpecialFilesWithoutWaiting) {
+  const std::string path = testing::TempDir() + "file_map_pipe";
+  std::remove(path.c_str());
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_EQ(FileMap::open(path).status().message(), path + ": expected a regular file, found a pipe");
+  std::remove(path.c_str());
+  EXPECT_EQ(FileMap::open("/dev/null").status().message(), "/dev/null: expected a regular file, found a special file");
 }
 
 TEST(FileMap, ReadsAndReports) {

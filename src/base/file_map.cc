@@ -16,7 +16,8 @@ constexpr uint64_t kPageBytes = 4096;
 }  // namespace
 
 Result<std::shared_ptr<FileMap>> FileMap::open(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Opening a pipe without a writer would wait for one; a regular file is not affected by O_NONBLOCK.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
     if (errno == ENOENT) return not_found("{}: no such file", path);
     return io_error("{}: {}", path, std::strerror(errno));
@@ -30,7 +31,7 @@ Result<std::shared_ptr<FileMap>> FileMap::open(const std::string& path) {
   if (!S_ISREG(info.st_mode)) {
     ::close(fd);
     return invalid_argument("{}: expected a regular file, found {}", path,
-                            S_ISDIR(info.st_mode) ? "a directory" : "a special file");
+                            S_ISDIR(info.st_mode) ? "a directory" : S_ISFIFO(info.st_mode) ? "a pipe" : "a special file");
   }
   const auto size = static_cast<uint64_t>(info.st_size);
   void* data = nullptr;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -79,6 +80,11 @@ std::string human_bytes(double bytes) {
 
 Result<std::string> read_text_file(const std::string& path) {
   if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  std::error_code error;
+  if (std::filesystem::is_fifo(path, error)) {  // -f <(command)
+    std::ifstream pipe(path);
+    return std::string(std::istreambuf_iterator<char>(pipe), {});
+  }
   TESSERA_ASSIGN_OR_RETURN(const auto file, FileMap::open(path));
   return std::string(reinterpret_cast<const char*>(file->bytes().data()), file->size());
 }

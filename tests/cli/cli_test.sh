@@ -26,10 +26,10 @@ for verb in run inspect eval quantize convert plan bench probe synth; do
   expect "$verb --help" 0 "$tessera" "$verb" --help
   check "$verb --help goes to stdout" test -s "$work/out"
 done
-expect "unknown verb" 1 "$tessera" rnu
-check "unknown verb is suggested" grep -q "'run'" "$work/err"
-expect "unknown flag" 1 "$tessera" run --tepm 1
-check "unknown flag is an error line" grep -q "^error: " "$work/err"
+expect "unknown verb" 2 "$tessera" rnu
+check "unknown verb is suggested" grep -q "did you mean run?" "$work/err"
+expect "unknown flag" 2 "$tessera" run --tepm 1
+check "unknown flag is suggested" grep -q "^tessera run: unknown flag --tepm; did you mean --temp?" "$work/err"
 
 story=(-n 8 --temp 0)
 expect "run" 0 "$tessera" run -m "$model" -p "Once upon a time" "${story[@]}"
