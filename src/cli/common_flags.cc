@@ -80,20 +80,6 @@ void add_engine_flags(CLI::App& app, EngineFlags* flags) {
   app.add_option("--ctv,--cache-type-v", flags->v_type, "Type of cached values (also -ctv)")->capture_default_str();
 }
 
-void add_sampling_flags(CLI::App& app, SamplerSettings* s, std::vector<std::string>* logit_bias, int64_t* seed) {
-  app.add_option("--temp,--temperature", s->temperature, "0: always the likeliest token")->capture_default_str();
-  app.add_option("--top-k", s->top_k, "Keep the k likeliest; 0: off")->capture_default_str();
-  app.add_option("--top-p", s->top_p, "Keep the likeliest that reach this probability together; 1: off")->capture_default_str();
-  app.add_option("--min-p", s->min_p, "Drop tokens less likely than this share of the likeliest; 0: off")->capture_default_str();
-  app.add_option("--repeat-penalty", s->repeat_penalty, "Divide the logits of repeated tokens; 1: off")->capture_default_str();
-  app.add_option("--repeat-last-n", s->penalty_last_n, "Tokens that the penalties look back at; -1: all")->capture_default_str();
-  app.add_option("--frequency-penalty", s->frequency_penalty, "Subtract per occurrence")->capture_default_str();
-  app.add_option("--presence-penalty", s->presence_penalty, "Subtract once per repeated token")->capture_default_str();
-  app.add_option("-s,--seed", *seed, "Same seed, same text; -1: random")->capture_default_str();
-  app.add_option("-l,--logit-bias", *logit_bias, "TOKEN_ID+BIAS or TOKEN_ID-BIAS; repeatable");
-  app.add_option("--logprobs", s->logprobs, "With --json: the n likeliest tokens at every step")->capture_default_str();
-}
-
 Result<std::string> default_model_path() {
   std::error_code error;
   fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
@@ -126,21 +112,6 @@ Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& model, const Engin
   auto engine = Engine::create(std::move(checkpoint), options, [&](uint64_t done, uint64_t total) { return bar.update(done, total); });
   if (!engine.ok() && engine.status().code() != StatusCode::kCancelled) return engine.status().with_context(path);
   return engine;
-}
-
-Status parse_logit_bias(const std::vector<std::string>& texts, SamplerSettings* settings) {
-  for (const std::string& text : texts) {
-    const size_t sign = text.find_first_of("+-", 1);
-    int32_t token = 0;
-    float bias = 0;
-    const char* end = text.data() + text.size();
-    const bool ok = sign != std::string::npos &&
-                    std::from_chars(text.data(), text.data() + sign, token).ptr == text.data() + sign &&
-                    std::from_chars(text.data() + sign + 1, end, bias).ptr == end;
-    if (!ok) return invalid_argument("--logit-bias: expected TOKEN_ID+BIAS or TOKEN_ID-BIAS, found '{}'", text);
-    settings->logit_bias.emplace_back(token, text[sign] == '-' ? -bias : bias);
-  }
-  return {};
 }
 
 }  // namespace tessera

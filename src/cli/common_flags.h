@@ -29,7 +29,6 @@ struct EngineFlags {
 
 void add_model_flags(CLI::App& app, ModelFlags* flags);
 void add_engine_flags(CLI::App& app, EngineFlags* flags);
-void add_sampling_flags(CLI::App& app, SamplerSettings* settings, std::vector<std::string>* logit_bias, int64_t* seed);
 // 32k is 32768, 1m is 1048576.
 CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, const std::string& help);
 
@@ -39,9 +38,6 @@ Result<std::string> default_model_path();
 Result<Checkpoint> open_model(const ModelFlags& flags, const OpenOptions& options = {});
 // Opens, shows progress, loads.
 Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& model, const EngineFlags& flags);
-
-// "1234+2.5,77-1": adds to the logits of tokens.
-Status parse_logit_bias(const std::vector<std::string>& texts, SamplerSettings* settings);
 
 }  // namespace tessera
 

@@ -37,6 +37,7 @@ void install_interrupt_handler() {
 }
 
 bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
+void clear_interrupt() { g_interrupted = false; }
 
 ProgressBar::ProgressBar(std::string title)
     : title_(std::move(title)), terminal_(isatty(STDERR_FILENO) != 0), begin_(std::chrono::steady_clock::now()), last_(begin_) {}

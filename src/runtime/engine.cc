@@ -233,6 +233,7 @@ Result<RequestId> Engine::submit(Request request) {
   Running r;
   r.id = e.next_id++;
   r.sampler = Sampler(request.sampling);
+  for (int32_t token : request.history) r.sampler.accept(token);
   for (int32_t token : request.prompt) r.sampler.accept(token);
   r.pending = request.prompt;
   r.request = std::move(request);

@@ -40,6 +40,7 @@ using RequestId = int64_t;
 struct Request {
   std::vector<int32_t> prompt;            // appended to the sequence; not empty
   std::optional<SequenceId> sequence;     // continue this kept sequence; none: a new one
+  std::vector<int32_t> history;           // what that sequence holds, for the penalties; may be empty
   bool keep_sequence = false;             // at the end the sequence stays, for a later request or fork
   SamplerSettings sampling;
   int64_t max_tokens = -1;                // -1: until end of generation or context

@@ -67,10 +67,6 @@ std::vector<TextSegment> to_segments(const jinja::Text& text) {
   return segments;
 }
 
-constexpr const char* kChatMl =
-    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
-
 }  // namespace
 
 struct ChatTemplate::Program {
@@ -116,14 +112,11 @@ Result<ChatTemplate> chat_template_from_metadata(const Metadata& metadata, const
                                                  std::string_view name) {
   std::string key = "tokenizer.chat_template";
   if (!name.empty()) key.append(".").append(name);
-  std::string source;
-  if (metadata.contains(key)) {
-    TESSERA_ASSIGN_OR_RETURN(source, metadata.text(key));
-  } else if (name.empty() && tokenizer.find_token("<|im_start|>").has_value()) {
-    source = kChatMl;
-  } else {
+  if (!metadata.contains(key)) {
+    if (name.empty() && tokenizer.find_token("<|im_start|>").has_value()) return named_chat_template("chatml", tokenizer);
     return not_found("{}: the model has no chat template", key);
   }
+  TESSERA_ASSIGN_OR_RETURN(std::string source, metadata.text(key));
   return ChatTemplate::parse(std::move(source), std::string(tokenizer.token_text(tokenizer.bos_id())),
                              std::string(tokenizer.token_text(tokenizer.eos_id())));
 }

@@ -11,6 +11,7 @@
 #include <ctime>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,10 @@ class ChatTemplate {
 // without one gets ChatML if its vocabulary has <|im_start|>, else kNotFound.
 Result<ChatTemplate> chat_template_from_metadata(const Metadata& metadata, const Tokenizer& tokenizer,
                                                  std::string_view name = "");
+
+// The common prompt formats, for files that carry no template or a wrong one. An unknown name: kNotFound with the list.
+Result<ChatTemplate> named_chat_template(std::string_view name, const Tokenizer& tokenizer);
+std::span<const std::string_view> chat_template_names();
 
 }  // namespace tessera
 

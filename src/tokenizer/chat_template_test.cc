@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 namespace tessera {
@@ -197,6 +198,48 @@ TEST(FromMetadata, NamedAndFallbackTemplates) {
   auto named = chat_template_from_metadata(metadata, *tokenizer, "tool_use");
   ASSERT_TRUE(named.ok());
   EXPECT_EQ(joined(*named->render({.messages = &messages})), "<|im_end|>!");
+}
+
+// The documented formats of each family, a system message included.
+TEST(NamedTemplates, WriteTheDocumentedFormats) {
+  TokenizerSpec spec;
+  spec.model = TokenizerModel::kSentencePieceBpe;
+  spec.tokens = {"<s>", "</s>", "a"};
+  spec.types = {TokenType::kControl, TokenType::kControl, TokenType::kNormal};
+  spec.scores = {0, 0, 0};
+  spec.special.bos = 0;
+  spec.special.eos = 1;
+  const auto tokenizer = std::move(*Tokenizer::create(std::move(spec)));
+  const Json messages = Json::array({{{"role", "system"}, {"content", "S"}}, {{"role", "user"}, {"content", "A"}},
+                                     {{"role", "assistant"}, {"content", "B"}}, {{"role", "user"}, {"content", "C"}}});
+  const std::map<std::string_view, std::string> expected = {
+      {"chatml", "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nA<|im_end|>\n<|im_start|>assistant\nB<|im_end|>\n"
+                 "<|im_start|>user\nC<|im_end|>\n<|im_start|>assistant\n"},
+      {"deepseek", "<s>S<｜User｜>A<｜Assistant｜>B</s><｜User｜>C<｜Assistant｜>"},
+      {"gemma", "<s><start_of_turn>user\nS\n\nA<end_of_turn>\n<start_of_turn>model\nB<end_of_turn>\n"
+                "<start_of_turn>user\nC<end_of_turn>\n<start_of_turn>model\n"},
+      {"llama2", "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nA [/INST] B </s><s>[INST] C [/INST]"},
+      {"llama3", "<s><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nA"
+                 "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nB<|eot_id|>"
+                 "<|start_header_id|>user<|end_header_id|>\n\nC<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
+      {"mistral", "<s>[INST] A[/INST] B</s>[INST] S\n\nC[/INST]"},
+      {"phi3", "<|system|>\nS<|end|>\n<|user|>\nA<|end|>\n<|assistant|>\nB<|end|>\n<|user|>\nC<|end|>\n<|assistant|>\n"},
+      {"phi4", "<|im_start|>system<|im_sep|>S<|im_end|><|im_start|>user<|im_sep|>A<|im_end|>"
+               "<|im_start|>assistant<|im_sep|>B<|im_end|><|im_start|>user<|im_sep|>C<|im_end|>"
+               "<|im_start|>assistant<|im_sep|>"},
+      {"vicuna", "S\n\nUSER: A\nASSISTANT: B</s>\nUSER: C\nASSISTANT:"},
+      {"zephyr", "<|system|>\nS</s>\n<|user|>\nA</s>\n<|assistant|>\nB</s>\n<|user|>\nC</s>\n<|assistant|>\n"}};
+  EXPECT_EQ(chat_template_names().size(), expected.size());
+  for (const std::string_view name : chat_template_names()) {
+    SCOPED_TRACE(name);
+    const auto chat = named_chat_template(name, *tokenizer);
+    ASSERT_TRUE(chat.ok()) << chat.status().message();
+    const auto segments = chat->render({.messages = &messages});
+    ASSERT_TRUE(segments.ok()) << segments.status().message();
+    ASSERT_TRUE(expected.contains(name));
+    EXPECT_EQ(joined(*segments), expected.at(name));
+  }
+  EXPECT_EQ(named_chat_template("nonsense", *tokenizer).status().message().rfind("chat template: expected one of chatml, ", 0), 0U);
 }
 
 }  // namespace

@@ -1,0 +1,71 @@
+#include "cli/sampling_flags.h"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <random>
+
+namespace tessera {
+namespace {
+
+// "1234+2.5", "77-1": adds to the logit of a token.
+Status parse_logit_bias(const std::vector<std::string>& texts, SamplerSettings* settings) {
+  for (const std::string& text : texts) {
+    const size_t sign = text.find_first_of("+-", 1);
+    int32_t token = 0;
+    float bias = 0;
+    const char* end = text.data() + text.size();
+    const bool ok = sign != std::string::npos &&
+                    std::from_chars(text.data(), text.data() + sign, token).ptr == text.data() + sign &&
+                    std::from_chars(text.data() + sign + 1, end, bias).ptr == end;
+    if (!ok) return invalid_argument("--logit-bias: expected TOKEN_ID+BIAS or TOKEN_ID-BIAS, found '{}'", text);
+    settings->logit_bias.emplace_back(token, text[sign] == '-' ? -bias : bias);
+  }
+  return {};
+}
+
+void recommend(std::string_view key, double value, SamplerSettings* s) {
+  if (key == "temp") s->temperature = static_cast<float>(value);
+  if (key == "top_k") s->top_k = static_cast<int32_t>(value);
+  if (key == "top_p") s->top_p = static_cast<float>(value);
+  if (key == "min_p") s->min_p = static_cast<float>(value);
+  if (key == "penalty_repeat") s->repeat_penalty = static_cast<float>(value);
+  if (key == "penalty_last_n") s->penalty_last_n = static_cast<int32_t>(value);
+}
+
+}  // namespace
+
+void add_sampling_flags(CLI::App& app, SamplingFlags* flags) {
+  SamplerSettings* s = &flags->settings;
+  const auto recommendable = [&](CLI::Option* option, const char* key) {
+    flags->recommendable.emplace_back(option->capture_default_str(), key);
+  };
+  recommendable(app.add_option("--temp,--temperature", s->temperature, "0: always the likeliest token"), "temp");
+  recommendable(app.add_option("--top-k", s->top_k, "Keep the k likeliest; 0: off"), "top_k");
+  recommendable(app.add_option("--top-p", s->top_p, "Keep the likeliest that reach this probability together; 1: off"), "top_p");
+  recommendable(app.add_option("--min-p", s->min_p, "Drop tokens less likely than this share of the likeliest; 0: off"), "min_p");
+  recommendable(app.add_option("--repeat-penalty", s->repeat_penalty, "Divide the logits of repeated tokens; 1: off"),
+                "penalty_repeat");
+  recommendable(app.add_option("--repeat-last-n", s->penalty_last_n, "Tokens that the penalties look back at; -1: all"),
+                "penalty_last_n");
+  app.add_option("--frequency-penalty", s->frequency_penalty, "Subtract per occurrence")->capture_default_str();
+  app.add_option("--presence-penalty", s->presence_penalty, "Subtract once per repeated token")->capture_default_str();
+  app.add_option("-s,--seed", flags->seed, "Same seed, same text; -1: random")->capture_default_str();
+  app.add_option("-l,--logit-bias", flags->logit_bias, "TOKEN_ID+BIAS or TOKEN_ID-BIAS; repeatable");
+  app.add_option("--logprobs", s->logprobs, "With --json: the n likeliest tokens at every step")->capture_default_str();
+}
+
+Result<SamplerSettings> sampler_settings(const SamplingFlags& flags, const Metadata& metadata) {
+  SamplerSettings settings = flags.settings;
+  for (const auto& [option, name] : flags.recommendable) {
+    const std::string key = "general.sampling." + name;
+    if (option->count() > 0 || !metadata.contains(key)) continue;
+    TESSERA_ASSIGN_OR_RETURN(const double value, metadata.number(key));
+    if (!(value >= -1 && value <= 1e6)) return invalid_argument("{}: expected a number from -1 to 1e6, found {}", key, value);
+    recommend(name, value, &settings);
+  }
+  TESSERA_RETURN_IF_ERROR(parse_logit_bias(flags.logit_bias, &settings));
+  settings.seed = flags.seed < 0 ? std::random_device{}() : static_cast<uint64_t>(flags.seed);
+  return settings;
+}
+
+}  // namespace tessera
