@@ -1,9 +1,11 @@
 #include "base/thread_pool.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <optional>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/crowding.h"
 
 namespace tessera {
 namespace {
@@ -28,16 +31,17 @@ inline void cpu_pause() {
 #endif
 }
 
-// Waits until counter != old: spins, then sleeps on the futex behind std::atomic::wait.
-template <class T>
-T wait_for_change(std::atomic<T>& counter, T old) {
+// Spins a while for value != old.
+bool spin_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
   for (int i = 0; i < kSpinIterations; ++i) {
-    const T now = counter.load(std::memory_order_acquire);
-    if (now != old) return now;
+    if (value.load(std::memory_order_acquire) != old) return true;
     cpu_pause();
   }
-  counter.wait(old, std::memory_order_acquire);
-  return counter.load(std::memory_order_acquire);
+  return false;
+}
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 std::optional<double> read_quota_cpus() {
@@ -93,58 +97,95 @@ struct alignas(64) Share {
 
 }  // namespace
 
+// What a worker does. It takes up what it is offered or, when it comes too late (its processor was busy), finds that the
+// others have done the work and the offer is gone.
+enum State : uint32_t { kIdle, kOffered, kWorking, kStop };
+
 struct ThreadPool::Shared {
-  alignas(64) std::atomic<uint32_t> generation{0};  // a new value starts a section
-  alignas(64) std::atomic<int32_t> running{0};      // workers that have not finished the section
+  struct alignas(64) Seat {
+    std::atomic<uint32_t> state{kIdle};
+    std::atomic<int> thread_id{0};
+  };
+
   FunctionRef<void(int)>* fn = nullptr;
-  bool stop = false;
   bool in_section = false;
-  std::vector<std::thread> workers;
+  std::vector<Seat> seats;    // [threads]; the first one's state is unused
   std::vector<Share> shares;  // parallel_for: of each thread
+  std::vector<std::thread> workers;
+  Crowding crowding;
+
+  explicit Shared(int threads)
+      : seats(static_cast<size_t>(threads)), shares(static_cast<size_t>(threads)), crowding(threads) {}
+
+  int threads() const { return static_cast<int>(seats.size()); }
 
   void work(int thread) {
-    uint32_t seen = 0;
+    Seat& seat = seats[static_cast<size_t>(thread)];
+    seat.thread_id = gettid();
     for (;;) {
-      seen = wait_for_change(generation, seen);
-      if (stop) return;
+      uint32_t state = seat.state.load(std::memory_order_acquire);
+      if (state == kIdle) {
+        if (!spin_for_change(seat.state, kIdle)) seat.state.wait(kIdle, std::memory_order_acquire);
+        continue;
+      }
+      if (state == kStop) return;
+      if (!seat.state.compare_exchange_strong(state, kWorking, std::memory_order_acquire)) continue;
       (*fn)(thread);
-      if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
+      set_state(seat, kIdle);
+    }
+  }
+
+  // A plain store could pass the look at the list of sleepers that follows, and leave one asleep.
+  static void set_state(Seat& seat, uint32_t state) {
+    seat.state.exchange(state, std::memory_order_seq_cst);
+    seat.state.notify_one();
+  }
+
+  // Runs fn on this thread and on the workers that `wanted` names; `all`: also waits for those that come late.
+  void section(FunctionRef<void(int)> section_fn, FunctionRef<bool(int)> wanted, bool all) {
+    TESSERA_CHECK(!in_section, "a parallel section inside a parallel section");
+    in_section = true;
+    fn = &section_fn;
+    for (int i = 1; i < threads(); ++i) {
+      if (wanted(i)) set_state(seats[static_cast<size_t>(i)], kOffered);
+    }
+    section_fn(0);
+    int64_t waited_ns = 0;
+    for (int i = 1; i < threads(); ++i) waited_ns += wait_for(seats[static_cast<size_t>(i)], all);
+    in_section = false;
+    seats[0].thread_id = gettid();
+    crowding.section_ended(now_ns(), waited_ns, [this](int thread) { return run_delay_ns(seats[static_cast<size_t>(thread)].thread_id); });
+  }
+
+  int64_t wait_for(Seat& seat, bool all) {
+    int64_t waited_ns = 0;
+    for (uint32_t state = kOffered;;) {
+      if (!all && seat.state.compare_exchange_strong(state, kIdle)) return waited_ns;
+      state = seat.state.load(std::memory_order_acquire);
+      if (state == kIdle) return waited_ns;
+      if (spin_for_change(seat.state, state)) continue;
+      const int64_t begin = now_ns();
+      seat.state.wait(state, std::memory_order_acquire);
+      waited_ns += now_ns() - begin;
     }
   }
 };
 
-ThreadPool::ThreadPool(int threads) : shared_(std::make_unique<Shared>()) {
-  if (threads <= 0) threads = default_thread_count();
-  shared_->shares = std::vector<Share>(static_cast<size_t>(threads));
-  for (int i = 1; i < threads; ++i) {
+ThreadPool::ThreadPool(int threads) : shared_(std::make_unique<Shared>(threads > 0 ? threads : default_thread_count())) {
+  for (int i = 1; i < shared_->threads(); ++i) {
     shared_->workers.emplace_back([shared = shared_.get(), i] { shared->work(i); });
   }
 }
 
 ThreadPool::~ThreadPool() {
-  shared_->stop = true;
-  shared_->generation.fetch_add(1, std::memory_order_release);
-  shared_->generation.notify_all();
+  for (int i = 1; i < threads(); ++i) Shared::set_state(shared_->seats[static_cast<size_t>(i)], kStop);
   for (auto& worker : shared_->workers) worker.join();
 }
 
-int ThreadPool::threads() const { return static_cast<int>(shared_->workers.size()) + 1; }
+int ThreadPool::threads() const { return shared_->threads(); }
 
 void ThreadPool::run(FunctionRef<void(int)> fn) {
-  Shared& s = *shared_;
-  TESSERA_CHECK(!s.in_section, "a parallel section inside a parallel section");
-  if (s.workers.empty()) {
-    fn(0);
-    return;
-  }
-  s.in_section = true;
-  s.fn = &fn;
-  s.running.store(static_cast<int32_t>(s.workers.size()), std::memory_order_relaxed);
-  s.generation.fetch_add(1, std::memory_order_release);
-  s.generation.notify_all();
-  fn(0);
-  for (int32_t left = s.running.load(std::memory_order_acquire); left != 0;) left = wait_for_change(s.running, left);
-  s.in_section = false;
+  shared_->section(fn, [](int) { return true; }, true);
 }
 
 void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t, int)> fn) {
@@ -158,24 +199,31 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t
   // Chunks are numbered with 32 bits.
   grain = std::max(grain, n / (int64_t{1} << 31) + 1);
   const auto chunks = static_cast<uint32_t>((n + grain - 1) / grain);
-  const auto count = static_cast<uint32_t>(threads());
-  for (uint32_t i = 0; i < count; ++i) {
-    s.shares[i].range.store(Share::pack(static_cast<uint32_t>(uint64_t{chunks} * i / count),
-                                        static_cast<uint32_t>(uint64_t{chunks} * (i + 1) / count)),
-                            std::memory_order_relaxed);
+  const auto active = static_cast<uint32_t>(threads() - s.crowding.resting());
+  const uint32_t count = std::min(active, chunks);
+  uint32_t part = 0;
+  for (int i = 0; i < threads(); ++i) {
+    const bool works = part < count && !s.crowding.rests(i);
+    const uint64_t begin = works ? part : 0, end = works ? ++part : 0;
+    s.shares[static_cast<size_t>(i)].range.store(
+        Share::pack(static_cast<uint32_t>(chunks * begin / count), static_cast<uint32_t>(chunks * end / count)),
+        std::memory_order_relaxed);
   }
   const auto call = [&](uint32_t chunk, int thread) {
     const int64_t begin = chunk * grain;
     fn(begin, std::min(begin + grain, n), thread);
   };
-  run([&](int thread) {
+  const auto work = [&](int thread) {
+    const auto self = static_cast<size_t>(thread);
     uint32_t chunk = 0;
-    while (s.shares[thread].take_front(&chunk)) call(chunk, thread);
-    for (uint32_t i = 1; i < count; ++i) {
-      Share& other = s.shares[(static_cast<uint32_t>(thread) + i) % count];
+    while (s.shares[self].take_front(&chunk)) call(chunk, thread);
+    for (size_t i = 1; i < s.shares.size(); ++i) {
+      Share& other = s.shares[(self + i) % s.shares.size()];
       while (other.take_back(&chunk)) call(chunk, thread);
     }
-  });
+  };
+  const auto wanted = [&](int thread) { return s.shares[static_cast<size_t>(thread)].range.load(std::memory_order_relaxed) != 0; };
+  s.section(work, wanted, false);
 }
 
 }  // namespace tessera

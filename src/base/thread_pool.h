@@ -1,11 +1,11 @@
 // ThreadPool: the worker threads of an engine. One forward pass issues thousands of short parallel sections
-// (one per matmul), so a section starts and ends with an atomic counter; a waiting thread spins for some
-// microseconds and then sleeps on a futex, so that a busy neighbour on the same cores costs a share of the
-// time and not a scheduler quantum per barrier.
+// (one per matmul), so a section starts and ends with an atomic word per worker; a waiting thread spins for some
+// microseconds and then sleeps on a futex.
 //
 // A loop's chunks are shared out in contiguous ranges, one per thread, so that each thread streams through its own part
 // of memory, and the same part in every step; with a slow core the fast one takes chunks from the end of the other's
-// range. Results must not depend on who does which chunk.
+// range. Nobody waits for a worker that has not begun, and a worker whose processor is taken by somebody else sits out
+// for a while (crowding.h). Results must not depend on who does which chunk.
 #ifndef TESSERA_BASE_THREAD_POOL_H_
 #define TESSERA_BASE_THREAD_POOL_H_
 
@@ -34,7 +34,8 @@ class ThreadPool {
   // bug and is checked.
   void run(FunctionRef<void(int thread)> fn);
 
-  // fn(begin, end, thread) over [0, n) in chunks of `grain` (the last may be shorter). Runs on the calling thread alone when there is a single chunk.
+  // fn(begin, end, thread) over [0, n) in chunks of `grain` (the last may be shorter). Runs on the calling thread alone
+  // when there is a single chunk.
   void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end, int thread)> fn);
 
  private:

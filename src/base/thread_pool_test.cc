@@ -35,6 +35,18 @@ TEST(ThreadPool, ManyShortSectionsAndASleepBetween) {
   EXPECT_EQ(sum, 20000 * 6 + 3);
 }
 
+TEST(ThreadPool, ManyShortLoops) {
+  // More threads than processors: workers that come late find their offer withdrawn.
+  ThreadPool pool(4);
+  std::vector<int> hits(64);
+  for (int i = 0; i < 5000; ++i) {
+    pool.parallel_for(64, 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t k = begin; k < end; ++k) ++hits[static_cast<size_t>(k)];
+    });
+  }
+  for (int h : hits) EXPECT_EQ(h, 5000);
+}
+
 TEST(ThreadPool, DefaultCountIsPositive) { EXPECT_GE(default_thread_count(), 1); }
 
 }  // namespace
