@@ -55,7 +55,7 @@ TESSERA_STATIC_INLINE BlockTile advance(const BlockTile& x, int64_t blocks) {
   y.start16 += blocks * 2 * x.width;
   y.pair32 += blocks * x.width;  // two blocks share a pair
   y.pair16 += blocks * 2 * x.width;
-  y.scale += blocks / kGroupBlocks * x.width;
+  y.scale += blocks / x.group_blocks * x.width;
   return y;
 }
 

@@ -6,7 +6,8 @@
 // number of tokens: decode, prefill and any batch give the same bits.
 //
 // Quantized weights (packed_codec.h: bytes of a panel) are multiplied as integers with int8 activations, in blocks of
-// 32 columns; one activation scale covers a group of kGroupCols columns:
+// 32 columns; one activation scale covers a group of 64 columns, or of 256 for the formats that have super-blocks of
+// 256 themselves (activation_blocks()):
 //
 //   y = sum over groups g of  x_scale[g] * a[g],   a[g] = fma over blocks b in g of  float(dot[b]) * w_scale[b]
 //   dot[b] = sum over 32 columns of (code - offset) * x        exact in int32, so its order is free
@@ -43,13 +44,16 @@ enum BlockKind : int {
 
 inline constexpr int kPanelRows = 32;
 inline constexpr int kBlockCols = 32;
-inline constexpr int kGroupCols = 64;  // columns that share one activation scale
-inline constexpr int kGroupBlocks = kGroupCols / kBlockCols;
+inline constexpr int kMostGroupBlocks = 8;
 inline constexpr int kBlockTokens = 8;   // most tokens of a tile of int8 activations
 inline constexpr int kManyBlockTokens = 6;  // where there are many tiles: 12 + 12 of 32 registers are sums
 inline constexpr int kFloatTokens = 12;  // most tokens of a tile of f32 or bf16 activations
 inline constexpr int kUnpackCols = 1024;  // most columns unpacked at a time: 32 KiB of codes
 inline constexpr int kUnpackBlocks = kUnpackCols / kBlockCols;
+
+// Blocks of 32 columns that share one activation scale. Codes of super-blocks have 2.6 to 6 bits of scale detail besides:
+// with 256 columns their loss is that of the reference implementation, which uses 256 too.
+constexpr int activation_blocks(BlockKind kind) { return kind == kScale32 || kind == kScale32Bias ? 2 : kMostGroupBlocks; }
 
 // int8 activations of `width` tokens. Blocks beyond the last column hold zeros. B = blocks, G = groups.
 struct BlockTile {
@@ -60,6 +64,7 @@ struct BlockTile {
   int16_t* pair16;  // [B][width][2]        sums of both halves
   float* scale;     // [G][width]
   int64_t width;
+  int64_t group_blocks;  // blocks of a group, 2 or 8
 };
 
 // A range of one panel's columns in the form that the tiled kernels read.

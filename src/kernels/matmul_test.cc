@@ -26,7 +26,7 @@ struct Tile {
   BlockTile view;
 };
 
-Tile make_tile(int64_t cols, int64_t width) {
+Tile make_tile(int64_t cols, int64_t width, int64_t group_blocks) {
   const int64_t blocks = (cols + kBlockCols - 1) / kBlockCols;
   Tile t;
   t.codes.resize(blocks * 32 * width);
@@ -34,9 +34,9 @@ Tile make_tile(int64_t cols, int64_t width) {
   t.start16.resize(blocks * 2 * width);
   t.pair32.resize((blocks + 1) / 2 * 2 * width);
   t.pair16.resize(blocks * 2 * width);
-  t.scale.resize((blocks + kGroupBlocks - 1) / kGroupBlocks * width);
+  t.scale.resize((blocks + group_blocks - 1) / group_blocks * width);
   t.view = {t.codes.data(),  t.start32.data(), t.start16.data(), t.pair32.data(),
-            t.pair16.data(), t.scale.data(),     width};
+            t.pair16.data(), t.scale.data(),     width,           group_blocks};
   return t;
 }
 
@@ -97,7 +97,7 @@ std::vector<float> run_many(const MatmulKernels& k, PackedCodec codec, const std
     part.start16 += first * 2 * part.width;
     part.pair32 += first * part.width;
     part.pair16 += first * 2 * part.width;
-    part.scale += first / kGroupBlocks * part.width;
+    part.scale += first / part.group_blocks * part.width;
     if (first > 0) {
       sums.out.c_in = sums.y.data();
       sums.out.c_in_stride = kPanelRows;
@@ -132,7 +132,7 @@ TEST(MatmulKernels, BlockTypesGiveTheSameBitsInEveryLayerAndFamily) {
     for (int64_t width = 1; width <= kBlockTokens; ++width) {
       const auto x = normal_values(width * kCols, 3);
       const auto add = normal_values(width * kPanelRows, 4);
-      Tile tile = make_tile(kCols, width);
+      Tile tile = make_tile(kCols, width, activation_blocks(packed_codec_info(codec).kind));
       generic.quantize_blocks(x.data(), kCols, kCols, tile.view);
       const auto want = run_few(generic, codec, panel, tile, add.data());
       for (float v : want) ASSERT_TRUE(std::isfinite(v));
@@ -146,14 +146,15 @@ TEST(MatmulKernels, BlockTypesGiveTheSameBitsInEveryLayerAndFamily) {
 
 TEST(MatmulKernels, QuantizedActivationsAreTheSameInEveryLayer) {
   const auto tables = layers();
-  for (int64_t cols : {1, 31, 32, 100, 172, 512}) {
-    for (int64_t width : {1, 5, 6}) {
+  for (int64_t cols : {1, 31, 32, 100, 172, 512, 800}) {
+    for (int64_t group_blocks : {2, 8}) {
+      const int64_t width = cols % 2 == 0 ? 6 : 5;
       auto x = normal_values(width * cols, 3);
       if (cols > 40) std::fill(x.begin(), x.begin() + 40, 0.0f);
-      Tile want = make_tile(cols, width);
+      Tile want = make_tile(cols, width, group_blocks);
       tables[0].second.quantize_blocks(x.data(), cols, cols, want.view);
       for (const auto& [name, table] : tables) {
-        Tile got = make_tile(cols, width);
+        Tile got = make_tile(cols, width, group_blocks);
         table.quantize_blocks(x.data(), cols, cols, got.view);
         EXPECT_EQ(got.codes, want.codes) << name << " cols " << cols;
         EXPECT_EQ(got.start32, want.start32) << name;

@@ -25,7 +25,7 @@ class Cutter {
   std::byte* at_;
 };
 
-BlockTile cut_blocks(std::byte* data, int64_t cols, int64_t width, std::byte** end) {
+BlockTile cut_blocks(std::byte* data, int64_t group_blocks, int64_t cols, int64_t width, std::byte** end) {
   const int64_t blocks = ceil_div<int64_t>(cols, kBlockCols);
   Cutter cutter(data);
   BlockTile tile{};
@@ -34,8 +34,9 @@ BlockTile cut_blocks(std::byte* data, int64_t cols, int64_t width, std::byte** e
   tile.start16 = cutter.take<int32_t>(blocks * 2 * width);
   tile.pair32 = cutter.take<int16_t>((blocks + 1) / 2 * 2 * width);
   tile.pair16 = cutter.take<int16_t>(blocks * 2 * width);
-  tile.scale = cutter.take<float>(ceil_div<int64_t>(cols, kGroupCols) * width);
+  tile.scale = cutter.take<float>(ceil_div(blocks, group_blocks) * width);
   tile.width = width;
+  tile.group_blocks = group_blocks;
   *end = cutter.at();
   return tile;
 }
@@ -51,12 +52,17 @@ RowTile cut_row(std::byte* data, int64_t cols, int64_t width, std::byte** end) {
   return tile;
 }
 
+int64_t group_blocks(ActivationForm form) {
+  return activation_blocks(form == ActivationForm::kSuperBlocks ? kScale32Min : kScale32);
+}
+
 uint64_t bytes_of_tile(ActivationForm form, int64_t cols, int64_t width) {
   std::byte* end = nullptr;
   switch (form) {
     case ActivationForm::kF32: return round_up<uint64_t>(cols * width * 4, 64);
     case ActivationForm::kBf16: return round_up<uint64_t>((cols + 1) / 2 * 2 * width * 2, 64);
-    case ActivationForm::kBlocks: cut_blocks(nullptr, cols, width, &end); break;
+    case ActivationForm::kBlocks:
+    case ActivationForm::kSuperBlocks: cut_blocks(nullptr, group_blocks(form), cols, width, &end); break;
     case ActivationForm::kRow: cut_row(nullptr, cols, width, &end); break;
   }
   return reinterpret_cast<uint64_t>(end);
@@ -71,7 +77,8 @@ void fill_tile(const ActivationSet& set, Rows<const float> x, int64_t tile) {
       return k.tile_f32(rows, x.stride, x.cols, width, reinterpret_cast<float*>(set.tile(tile)));
     case ActivationForm::kBf16:
       return k.tile_bf16(rows, x.stride, x.cols, width, reinterpret_cast<uint16_t*>(set.tile(tile)));
-    case ActivationForm::kBlocks: return k.quantize_blocks(rows, x.stride, x.cols, set.block_tile(tile));
+    case ActivationForm::kBlocks:
+    case ActivationForm::kSuperBlocks: return k.quantize_blocks(rows, x.stride, x.cols, set.block_tile(tile));
     case ActivationForm::kRow: return k.quantize_rows(rows, x.stride, x.cols, set.row_tile(tile));
   }
 }
@@ -79,7 +86,10 @@ void fill_tile(const ActivationSet& set, Rows<const float> x, int64_t tile) {
 }  // namespace
 
 ActivationForm activation_form(PackedCodec codec) {
-  if (codec < kBlockCodecs) return ActivationForm::kBlocks;
+  if (codec < kBlockCodecs) {
+    const bool super = activation_blocks(packed_codec_info(codec).kind) == kMostGroupBlocks;
+    return super ? ActivationForm::kSuperBlocks : ActivationForm::kBlocks;
+  }
   if (codec == kPackedW8) return ActivationForm::kRow;
   if (codec == kPackedBF16 && kernels().matmul.pairs_bf16 != nullptr) return ActivationForm::kBf16;
   return ActivationForm::kF32;
@@ -91,7 +101,8 @@ RowTile ActivationSet::row_tile(int64_t t) const {
 }
 
 ActivationSet make_activation_set(OpContext& ctx, ActivationForm form, Rows<const float> x) {
-  const bool integers = form == ActivationForm::kBlocks || form == ActivationForm::kRow;
+  const bool blocks = form == ActivationForm::kBlocks || form == ActivationForm::kSuperBlocks;
+  const bool integers = blocks || form == ActivationForm::kRow;
   // Tiles of equal width: 8 tokens become 4 + 4, not 6 + 2. Tiles of 8 spill sums; they pay where they save the third
   // pass over the packed weights (8 + 8: 506 GOP/s, 6 + 5 + 5: 477; but 8: 434, 4 + 4: 528; q4_0).
   const bool pair_of_wide = x.rows > kBlockTokens && x.rows <= 2 * kBlockTokens;
@@ -101,10 +112,12 @@ ActivationSet make_activation_set(OpContext& ctx, ActivationForm form, Rows<cons
   set.tiles = ceil_div(x.rows, set.width);
   set.tile_bytes = bytes_of_tile(form, x.cols, set.width);
   set.data = ctx.arena.allocate<std::byte>(static_cast<int64_t>(set.tile_bytes) * set.tiles).data();
-  if (form == ActivationForm::kBlocks) {
+  if (blocks) {
     set.blocks = ctx.arena.allocate<BlockTile>(set.tiles).data();
     std::byte* end = nullptr;
-    for (int64_t t = 0; t < set.tiles; ++t) set.blocks[t] = cut_blocks(set.tile(t), x.cols, set.tile_width(t), &end);
+    for (int64_t t = 0; t < set.tiles; ++t) {
+      set.blocks[t] = cut_blocks(set.tile(t), group_blocks(form), x.cols, set.tile_width(t), &end);
+    }
   }
   // One section costs about as much as rearranging 16 K numbers.
   const int64_t grain = std::max<int64_t>(1, 16384 / (x.cols * set.width));

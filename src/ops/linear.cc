@@ -48,7 +48,7 @@ Scratch make_scratch(std::byte* memory) {
   s.unpacked.scale = reinterpret_cast<float*>(take(blocks * 2 * rows * 4));
   s.unpacked.bias = reinterpret_cast<float*>(take(blocks * rows * 4));
   s.unpacked.mins = reinterpret_cast<int16_t*>(take(blocks * 2 * rows * 2));
-  s.unpacked.neg_d_min = reinterpret_cast<float*>(take(blocks / kGroupBlocks * rows * 4));
+  s.unpacked.neg_d_min = reinterpret_cast<float*>(take(blocks / kMostGroupBlocks * rows * 4));
   s.sums = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
   return s;
 }
@@ -134,7 +134,7 @@ class PanelRun {
     x.start16 += block * 2 * x.width;
     x.pair32 += block * x.width;  // one pair per two blocks
     x.pair16 += block * 2 * x.width;
-    x.scale += block / kGroupBlocks * x.width;
+    x.scale += block / x.group_blocks * x.width;
     return x;
   }
 

@@ -71,7 +71,7 @@ class LinearInput {
  private:
   OpContext& ctx_;
   Rows<const float> x_;
-  std::array<void*, 4> forms_{};
+  std::array<void*, 5> forms_{};
 };
 
 // y[t, r] = sum_c x[t, c] W[r, c] + b[r].  x: [tokens, cols], y: [tokens, rows].

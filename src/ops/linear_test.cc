@@ -120,14 +120,14 @@ double error_bound(const Linear& linear, const Weights& w, int64_t r, const floa
   const auto codec = packed_codec_of(w.dtype);
   const auto form = activation_form(*codec);
   double bound = 0;
-  const int64_t group = form == ActivationForm::kRow ? w.cols : kGroupCols;
+  const int64_t group = form == ActivationForm::kRow ? w.cols : form == ActivationForm::kSuperBlocks ? 256 : 64;
   for (int64_t begin = 0; begin < w.cols; begin += group) {
     const int64_t end = std::min(begin + group, w.cols);
     double most = 0;
     for (int64_t c = begin; c < end; ++c) most = std::max<double>(most, std::fabs(x[c]));
     for (int64_t c = begin; c < end; ++c) {
       const double weight = std::fabs(w.values[r * w.cols + c]);
-      const double input = form == ActivationForm::kBlocks || form == ActivationForm::kRow ? most / 127 * 0.5001
+      const double input = form != ActivationForm::kBf16 && form != ActivationForm::kF32 ? most / 127 * 0.5001
                            : form == ActivationForm::kBf16                                 ? std::fabs(x[c]) / 256
                                                                                            : 0;
       bound += weight * (input + std::fabs(x[c]) * linear.cols() * 6e-8);

@@ -133,7 +133,7 @@ struct Unpacked {
     return _mm256_loadu_ps(w.bias + b * kR + 8 * strip);
   }
   inline __attribute__((always_inline)) __m256 neg_d_min(int64_t b, int strip) const {
-    return _mm256_loadu_ps(w.neg_d_min + b / kGroupBlocks * kR + 8 * strip);
+    return _mm256_loadu_ps(w.neg_d_min + b / kMostGroupBlocks * kR + 8 * strip);
   }
   inline __attribute__((always_inline)) __m256i mins(int64_t b, int strip) const {
     return load(w.mins + ((kind == kScale32Min ? b / 2 : b) * kR + 8 * strip) * 2);
@@ -155,6 +155,7 @@ struct Tile {
   static constexpr BlockKind kKind = Source::kKind;
   static constexpr int kHalves = kKind == kScale16 || kKind == kScale16Min ? 2 : 1;
   static constexpr int kSteps = 8 / kHalves;
+  static constexpr int64_t kGroup = activation_blocks(kKind);
   static constexpr bool kMins = kKind == kScale32Min || kKind == kScale16Min;
   static constexpr bool kOffset = (kKind == kScale32 || kKind == kScale16) && !kSign;
 
@@ -167,8 +168,8 @@ struct Tile {
         const float* in = out.c_in + t * out.c_in_stride + 8 * strip;
         _mm256_store_ps(sums + 8 * t, out.c_in != nullptr ? _mm256_loadu_ps(in) : _mm256_setzero_ps());
       }
-      for (int64_t begin = 0; begin < task.blocks; begin += kGroupBlocks) {
-        const int64_t end = task.blocks - begin < kGroupBlocks ? task.blocks : begin + kGroupBlocks;
+      for (int64_t begin = 0; begin < task.blocks; begin += kGroup) {
+        const int64_t end = task.blocks - begin < kGroup ? task.blocks : begin + kGroup;
         group(w, task.x, begin, end, strip, count, sums);
       }
       for (int t = 0; t < W; ++t) {
@@ -195,7 +196,7 @@ struct Tile {
     }
     if constexpr (kMins) add_mins(w, x, begin, end, strip, acc);
     for (int t = 0; t < W; ++t) {
-      const __m256 x_scale = _mm256_set1_ps(x.scale[begin / kGroupBlocks * W + t]);
+      const __m256 x_scale = _mm256_set1_ps(x.scale[begin / kGroup * W + t]);
       _mm256_store_ps(sums + 8 * t, _mm256_fmadd_ps(acc[t], x_scale, _mm256_load_ps(sums + 8 * t)));
     }
   }
@@ -297,7 +298,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           auto* to = out.mins + (i / of_pair * kR + 8 * strip) * 2;
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), w.mins(b, strip));
         }
-        _mm256_storeu_ps(out.neg_d_min + i / kGroupBlocks * kR + 8 * strip, w.neg_d_min(b, strip));
+        _mm256_storeu_ps(out.neg_d_min + i / kMostGroupBlocks * kR + 8 * strip, w.neg_d_min(b, strip));
       }
     }
   }

@@ -126,10 +126,9 @@ inline __attribute__((always_inline)) __m256i word_sums(__m256i bytes) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
 }
 
-// One token's group of up to 4 blocks: codes and sums. `n` columns are left in the row.
-inline __attribute__((always_inline)) void quantize_group(const float* x, int64_t n, int64_t b, int64_t blocks,
-                                                          int64_t t, __m512 inverse, const BlockTile& out) {
-  static_assert(kGroupBlocks <= 4);
+// One token's next (up to 4) blocks: codes and sums. `n` columns are left in the row.
+inline __attribute__((always_inline)) void quantize_four(const float* x, int64_t n, int64_t b, int64_t blocks,
+                                                         int64_t t, __m512 inverse, const BlockTile& out) {
   const int64_t w = out.width;
   __m256i words[4];
   for (int i = 0; i < 4; ++i) {
@@ -163,13 +162,16 @@ inline __attribute__((always_inline)) void quantize_group(const float* x, int64_
 void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTile& out) {
   const int64_t w = out.width, blocks = (cols + kBlockCols - 1) / kBlockCols;
   for (int64_t t = 0; t < w; ++t) {
-    for (int64_t b = 0; b < blocks; b += kGroupBlocks) {
-      const float* at = x + t * stride + b * kBlockCols;
-      const int64_t left = cols - b * kBlockCols;
-      const float most = max_magnitude(at, left < kGroupCols ? left : kGroupCols);
-      out.scale[b / kGroupBlocks * w + t] = most / 127.0f;
+    for (int64_t begin = 0; begin < blocks; begin += out.group_blocks) {
+      const int64_t end = blocks - begin < out.group_blocks ? blocks : begin + out.group_blocks;
+      const float* row = x + t * stride;
+      const int64_t first = begin * kBlockCols, last = end * kBlockCols < cols ? end * kBlockCols : cols;
+      const float most = max_magnitude(row + first, last - first);
+      out.scale[begin / out.group_blocks * w + t] = most / 127.0f;
       const __m512 inverse = _mm512_set1_ps(most > 0 ? 127.0f / most : 0.0f);
-      quantize_group(at, left, b, blocks - b < kGroupBlocks ? blocks - b : kGroupBlocks, t, inverse, out);
+      for (int64_t b = begin; b < end; b += 4) {
+        quantize_four(row + b * kBlockCols, cols - b * kBlockCols, b, end - b < 4 ? end - b : 4, t, inverse, out);
+      }
     }
   }
 }

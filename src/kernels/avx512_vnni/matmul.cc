@@ -162,7 +162,7 @@ struct Unpacked {
     return _mm512_loadu_ps(w.bias + b * kR + 16 * h);
   }
   inline __attribute__((always_inline)) __m512 neg_d_min(int64_t b, int h) const {
-    return _mm512_loadu_ps(w.neg_d_min + b / kGroupBlocks * kR + 16 * h);
+    return _mm512_loadu_ps(w.neg_d_min + b / kMostGroupBlocks * kR + 16 * h);
   }
   inline __attribute__((always_inline)) __m512i mins(int64_t b, int h) const {
     return load(w.mins + ((kind == kScale32Min ? b / 2 : b) * kR + 16 * h) * 2);
@@ -174,6 +174,7 @@ struct Tile {
   static constexpr BlockKind kKind = Source::kKind;
   static constexpr int kHalves = kKind == kScale16 || kKind == kScale16Min ? 2 : 1;
   static constexpr int kSteps = 8 / kHalves;
+  static constexpr int64_t kGroup = activation_blocks(kKind);
   static constexpr bool kMins = kKind == kScale32Min || kKind == kScale16Min;
   static constexpr bool kOffset = kKind == kScale32 || kKind == kScale16;
 
@@ -187,9 +188,9 @@ struct Tile {
         _mm512_store_ps(sums + t * kR + 16 * h, out.c_in != nullptr ? _mm512_loadu_ps(in) : _mm512_setzero_ps());
       }
     }
-    for (int64_t begin = 0; begin < task.blocks; begin += kGroupBlocks) {
-      const bool last = task.blocks - begin <= kGroupBlocks;
-      group(w, task.x, begin, last ? task.blocks : begin + kGroupBlocks, sums);
+    for (int64_t begin = 0; begin < task.blocks; begin += kGroup) {
+      const bool last = task.blocks - begin <= kGroup;
+      group(w, task.x, begin, last ? task.blocks : begin + kGroup, sums);
     }
     for (int t = 0; t < W; ++t) {
       for (int h = 0; h < 2; ++h) {
@@ -219,7 +220,7 @@ struct Tile {
     }
     if constexpr (kMins) add_mins(w, x, begin, end, acc);
     for (int t = 0; t < W; ++t) {
-      const __m512 x_scale = _mm512_set1_ps(x.scale[begin / kGroupBlocks * W + t]);
+      const __m512 x_scale = _mm512_set1_ps(x.scale[begin / kGroup * W + t]);
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
         float* sum = sums + t * kR + 16 * h;
@@ -333,7 +334,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       }
       if constexpr (kind == kScale16Min) _mm512_storeu_si512(out.mins + (i * kR + 16 * h) * 2, w.mins(b, h));
       if constexpr (kind == kScale32Min || kind == kScale16Min) {
-        _mm512_storeu_ps(out.neg_d_min + i / kGroupBlocks * kR + 16 * h, w.neg_d_min(b, h));
+        _mm512_storeu_ps(out.neg_d_min + i / kMostGroupBlocks * kR + 16 * h, w.neg_d_min(b, h));
       }
     }
   }

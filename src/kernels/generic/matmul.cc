@@ -36,14 +36,15 @@ float max_magnitude(const float* x, int64_t n) {
 
 void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTile& out) {
   const int64_t w = out.width, blocks = (cols + kBlockCols - 1) / kBlockCols;
+  const int64_t group_cols = out.group_blocks * kBlockCols;
   for (int64_t t = 0; t < w; ++t) {
     const float* row = x + t * stride;
     float inverse = 0;
     for (int64_t b = 0; b < blocks; ++b) {
       const int64_t begin = b * kBlockCols;
-      if (b % kGroupBlocks == 0) {
-        const float most = max_magnitude(row + begin, cols - begin < kGroupCols ? cols - begin : kGroupCols);
-        out.scale[b / kGroupBlocks * w + t] = most / 127.0f;
+      if (b % out.group_blocks == 0) {
+        const float most = max_magnitude(row + begin, cols - begin < group_cols ? cols - begin : group_cols);
+        out.scale[b / out.group_blocks * w + t] = most / 127.0f;
         inverse = most > 0 ? 127.0f / most : 0.0f;
       }
       int32_t sums[2] = {0, 0};
@@ -158,7 +159,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           out.mins[(i * kR + r) * 2 + h] = static_cast<int16_t>(min_at(codec, group, b, h, r));
       }
       if (layout.kind == kScale32Min || layout.kind == kScale16Min) {
-        out.neg_d_min[i / kGroupBlocks * kR + r] = -scalar_f16(half_at(group, kR + r));
+        out.neg_d_min[i / kMostGroupBlocks * kR + r] = -scalar_f16(half_at(group, kR + r));
       }
     }
   }
@@ -220,7 +221,7 @@ void add_mins(const BlockTask& task, int64_t begin, int64_t end, int64_t t, floa
       }
     }
   }
-  const float* neg_d_min = w.neg_d_min + begin / kGroupBlocks * kR;
+  const float* neg_d_min = w.neg_d_min + begin / kMostGroupBlocks * kR;
   for (int r = 0; r < kR; ++r) acc[r] = __builtin_fmaf(static_cast<float>(sums[r]), neg_d_min[r], acc[r]);
 }
 
@@ -229,12 +230,12 @@ void many(const BlockTask& task) {
   for (int64_t t = 0; t < task.x.width; ++t) {
     float sums[kR] = {};
     if (task.out.c_in != nullptr) __builtin_memcpy(sums, task.out.c_in + t * task.out.c_in_stride, sizeof(sums));
-    for (int64_t begin = 0; begin < task.blocks; begin += kGroupBlocks) {
-      const int64_t end = task.blocks - begin < kGroupBlocks ? task.blocks : begin + kGroupBlocks;
+    for (int64_t begin = 0; begin < task.blocks; begin += activation_blocks(kind)) {
+      const int64_t end = task.blocks - begin < activation_blocks(kind) ? task.blocks : begin + activation_blocks(kind);
       float acc[kR] = {};
       for (int64_t b = begin; b < end; ++b) add_block<kind>(task, b, t, acc);
       if (kind == kScale32Min || kind == kScale16Min) add_mins<kind>(task, begin, end, t, acc);
-      const float x_scale = task.x.scale[begin / kGroupBlocks * task.x.width + t];
+      const float x_scale = task.x.scale[begin / activation_blocks(kind) * task.x.width + t];
       for (int r = 0; r < kR; ++r) sums[r] = __builtin_fmaf(acc[r], x_scale, sums[r]);
     }
     finish(task.out, t, sums);
@@ -245,13 +246,14 @@ void many(const BlockTask& task) {
 template <int codec>
 void few(const BlockTask& task) {
   constexpr BlockLayout layout = block_layout(codec);
-  uint8_t codes[kGroupBlocks * 1024];
-  float scale[kGroupBlocks * 2 * kR], bias[kGroupBlocks * kR], neg_d_min[kR];
-  int16_t mins[kGroupBlocks * 2 * kR];
+  constexpr int64_t most = activation_blocks(layout.kind);
+  uint8_t codes[most * 1024];
+  float scale[most * 2 * kR], bias[most * kR], neg_d_min[kR];
+  int16_t mins[most * 2 * kR];
   float partial[kBlockTokens * kR];
   UnpackedPanel w{codes, 1024, 0, scale, bias, mins, neg_d_min, codes};
-  for (int64_t begin = 0; begin < task.blocks; begin += kGroupBlocks) {
-    const int64_t blocks = task.blocks - begin < kGroupBlocks ? task.blocks - begin : kGroupBlocks;
+  for (int64_t begin = 0; begin < task.blocks; begin += most) {
+    const int64_t blocks = task.blocks - begin < most ? task.blocks - begin : most;
     unpack<codec>(task.panel, begin, blocks, w);
     BlockTask part{nullptr, &w, advance(task.x, begin), blocks, task.out, nullptr};
     if (begin > 0) part.out.c_in = partial, part.out.c_in_stride = kR;
