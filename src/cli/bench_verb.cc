@@ -61,6 +61,7 @@ void add_compare(CLI::App& bench, VerbRunner run) {
   verb->add_option("--alpha", args->options.alpha, "A difference has p below this")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   verb->add_option("--threshold", args->options.threshold, "Ignore ratios closer to 1 than this")->check(CLI::Range(0.0, 1.0));
   verb->add_flag("--fail-if-slower", args->fail_if_slower, "Exit with an error when a test became slower");
+  verb->footer("Example:\n  tessera bench compare before.json after.json --fail-if-slower");
   verb->callback([args, run] {
     args->options.test = args->test == "welch" ? SignificanceTest::kWelch : SignificanceTest::kMannWhitney;
     run([&] { return run_bench_compare(args->a, args->b, args->options, args->fail_if_slower); });
@@ -89,6 +90,11 @@ void add_bench_verb(CLI::App& app, VerbRunner run) {
   verb->add_option("-o,--output", texts->output, "md, csv, json, jsonl, sql")->capture_default_str();
   verb->add_option("--oe,--output-err", texts->error_output, "The same to stderr (also -oe)")->capture_default_str();
   verb->add_option("--probe", options->probe_path, "File of `tessera probe` for fractions of the limits");
+  verb->footer(
+      "Examples:\n"
+      "  tessera bench -m model.gguf -p 512 -n 128 -d 0,4096\n"
+      "  tessera bench -m model.gguf -p 0 -n 32 -npl 1-32*2 -o jsonl\n"
+      "  tessera bench compare before.json after.json");
   add_compare(*verb, run);
   verb->require_subcommand(0, 1);
   verb->callback([=] {

@@ -1,5 +1,5 @@
-// The program's command line: the list of verbs, what they share, and the exit code: 0 done, 1 failed, 2 wrong command line,
-// 130 interrupted.
+// The program's command line: the list of verbs, what they share, and the exit code: 0 done, 1 failed, 2 wrong command
+// line, 130 interrupted.
 #include <CLI/CLI.hpp>
 #include <array>
 #include <cstdio>
@@ -28,7 +28,7 @@ Every flag has an environment variable TESSERA_<FLAG>; the command line wins.
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.)";
 
 constexpr std::array kVerbs = {add_run_verb,  add_inspect_verb, add_eval_verb,  add_quantize_verb, add_convert_verb,
-                               add_plan_verb, add_bench_verb,   add_probe_verb, add_synth_verb};
+                               add_plan_verb, add_bench_verb,   add_probe_verb, add_synth_verb,  add_completion_verb};
 
 enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2, kInterrupted = 130 };
 

@@ -12,23 +12,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A type of the key-value cache.
-Result<DType> cache_type(const char* flag, const std::string& name) {
-  const auto dtype = dtype_from_name(name);
-  if (dtype) {
-    for (DType known : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
-      if (*dtype == known) return known;
-    }
-  }
-  return invalid_argument("{}: expected f32, f16, bf16 or q8_0, found '{}'", flag, name);
-}
+constexpr const char* kModelHelp =
+    "GGUF file (the first of a split one) or Hugging Face folder; default: the shipped model";
+
+// Types of the key-value cache.
+const std::vector<std::string> kCacheTypes = {"f32", "f16", "bf16", "q8_0"};
 
 Status apply_override(const std::string& text, Metadata* metadata) {
   const size_t equal = text.find('='), colon = text.find(':', equal == std::string::npos ? 0 : equal);
   if (equal == std::string::npos || colon == std::string::npos) {
     return invalid_argument("--override-kv: expected KEY=TYPE:VALUE, found '{}'", text);
   }
-  const std::string key = text.substr(0, equal), type = text.substr(equal + 1, colon - equal - 1), value = text.substr(colon + 1);
+  const std::string key = text.substr(0, equal), type = text.substr(equal + 1, colon - equal - 1),
+                    value = text.substr(colon + 1);
   const char* end = value.data() + value.size();
   if (type == "int") {
     int64_t number = 0;
@@ -43,8 +39,9 @@ Status apply_override(const std::string& text, Metadata* metadata) {
   } else if (type == "str") {
     return metadata->set(key, value.c_str()), Status();
   }
-  return invalid_argument("--override-kv: expected int:N, float:X, bool:true|false or str:TEXT after '{}=', found '{}:{}'", key,
-                          type, value);
+  return invalid_argument(
+      "--override-kv: expected int:N, float:X, bool:true|false or str:TEXT after '{}=', found '{}:{}'", key, type,
+      value);
 }
 
 // The first .gguf of a folder, by name.
@@ -68,16 +65,40 @@ CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, 
 }
 
 void add_model_flags(CLI::App& app, ModelFlags* flags) {
-  app.add_option("-m,--model", flags->model, "GGUF file (the first of a split one) or Hugging Face folder; default: the shipped model");
-  app.add_option("--override-kv", flags->overrides, "Change metadata before loading: KEY=TYPE:VALUE with int, float, bool, str; repeatable");
+  app.add_option("-m,--model", flags->model, kModelHelp)->type_name("MODEL")->group("Model");
+  add_override_flag(app, flags);
+}
+
+void add_override_flag(CLI::App& app, ModelFlags* flags) {
+  app.add_option("--override-kv", flags->overrides,
+                 "Change metadata before loading; TYPE: int, float, bool, str; repeatable")
+      ->type_name("KEY=TYPE:VALUE")
+      ->group("Model");
+}
+
+void add_threads_flag(CLI::App& app, int* threads) {
+  app.add_option("-t,--threads", *threads, "Threads; default: the processors this process may use")
+      ->check(CLI::Range(1, 1024))
+      ->group("Threads");
 }
 
 void add_engine_flags(CLI::App& app, EngineFlags* flags) {
-  app.add_option("-t,--threads", flags->options.threads, "Threads; default: the processors this process may use")->check(CLI::Range(1, 1024));
-  add_count(app, "-c,--ctx-size", &flags->options.context_tokens, "Context in tokens; 0: as trained, at most 4096");
-  add_count(app, "-b,--batch-size", &flags->options.batch_tokens, "Most tokens of one forward pass (prefill chunk)");
-  app.add_option("--ctk,--cache-type-k", flags->k_type, "Type of cached keys: f32, f16, bf16, q8_0 (also -ctk)")->capture_default_str();
-  app.add_option("--ctv,--cache-type-v", flags->v_type, "Type of cached values (also -ctv)")->capture_default_str();
+  constexpr const char* kHeading = "Context and cache";
+  EngineOptions& options = flags->options;
+  add_threads_flag(app, &options.threads);
+  add_count(app, "-c,--ctx-size", &options.context_tokens, "Context in tokens; 0: as trained, at most 4096")
+      ->group(kHeading);
+  add_count(app, "-b,--batch-size", &options.batch_tokens, "Most tokens of one forward pass (prefill chunk)")
+      ->group(kHeading);
+  const auto cache_type = [&](const char* names, std::string* value, const char* help) {
+    app.add_option(names, *value, help)
+        ->type_name("TYPE")
+        ->check(CLI::IsMember(kCacheTypes, CLI::ignore_case))
+        ->capture_default_str()
+        ->group(kHeading);
+  };
+  cache_type("--ctk,--cache-type-k", &flags->k_type, "Type of cached keys");
+  cache_type("--ctv,--cache-type-v", &flags->v_type, "Type of cached values");
 }
 
 Result<std::string> default_model_path() {
@@ -104,12 +125,13 @@ Result<Checkpoint> open_model(const ModelFlags& flags, const OpenOptions& option
 
 Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& model, const EngineFlags& flags) {
   EngineOptions options = flags.options;
-  TESSERA_ASSIGN_OR_RETURN(options.k_dtype, cache_type("--cache-type-k", flags.k_type));
-  TESSERA_ASSIGN_OR_RETURN(options.v_dtype, cache_type("--cache-type-v", flags.v_type));
+  options.k_dtype = *dtype_from_name(flags.k_type);  // the parser let only known ones through
+  options.v_dtype = *dtype_from_name(flags.v_type);
   TESSERA_ASSIGN_OR_RETURN(Checkpoint checkpoint, open_model(model));
   const std::string path = checkpoint.path;
   ProgressBar bar("loading");
-  auto engine = Engine::create(std::move(checkpoint), options, [&](uint64_t done, uint64_t total) { return bar.update(done, total); });
+  auto engine = Engine::create(std::move(checkpoint), options,
+                               [&](uint64_t done, uint64_t total) { return bar.update(done, total); });
   if (!engine.ok() && engine.status().code() != StatusCode::kCancelled) return engine.status().with_context(path);
   return engine;
 }

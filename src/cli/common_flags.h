@@ -13,7 +13,7 @@
 namespace CLI {
 class App;
 class Option;
-}
+}  // namespace CLI
 
 namespace tessera {
 
@@ -24,10 +24,12 @@ struct ModelFlags {
 
 struct EngineFlags {
   EngineOptions options;
-  std::string k_type = "f16", v_type = "f16";
+  std::string k_type = "f16", v_type = "f16";  // f32, f16, bf16 or q8_0
 };
 
 void add_model_flags(CLI::App& app, ModelFlags* flags);
+void add_override_flag(CLI::App& app, ModelFlags* flags);  // part of add_model_flags
+void add_threads_flag(CLI::App& app, int* threads);        // part of add_engine_flags
 void add_engine_flags(CLI::App& app, EngineFlags* flags);
 // 32k is 32768, 1m is 1048576.
 CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, const std::string& help);

@@ -22,7 +22,8 @@ std::vector<std::string> choices_in(std::string_view type) {
   const size_t open = type.find('{'), close = type.rfind('}');
   if (open == std::string_view::npos || close == std::string_view::npos || close < open) return {};
   std::vector<std::string> choices;
-  for (const std::string& choice : CLI::detail::split(std::string(type.substr(open + 1, close - open - 1)), ',')) choices.push_back(choice);
+  for (const std::string& choice : CLI::detail::split(std::string(type.substr(open + 1, close - open - 1)), ','))
+    choices.push_back(choice);
   return choices;
 }
 
@@ -42,7 +43,8 @@ std::string join_or(const std::vector<std::string>& words) {
   return text;
 }
 
-// Kind, placeholder, choices and expectation, from CLI11's type name: a C++ type or our own word, then what the validators say.
+// Kind, placeholder, choices and expectation, from CLI11's type name: a C++ type or our own word, then what the
+// validators say.
 void describe_value(Flag* flag) {
   const CLI::Option& option = *flag->option;
   if (option.get_items_expected_max() == 0) {

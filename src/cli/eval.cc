@@ -97,7 +97,8 @@ Status perplexity(const EvalArguments& a) {
     for (const auto& tokens : ids) {
       TESSERA_RETURN_IF_ERROR(score_tokens(*engine, tokens, window, [&](int64_t i, std::span<const float> logits) {
         score.add(-log_probability(logits, tokens[static_cast<size_t>(i)]));
-        return bar.update(static_cast<uint64_t>(score.tokens()), total, fmt::format("perplexity {:.4f}", std::exp(score.mean())));
+        return bar.update(static_cast<uint64_t>(score.tokens()), total,
+                          fmt::format("perplexity {:.4f}", std::exp(score.mean())));
       }));
     }
   }
@@ -107,15 +108,20 @@ Status perplexity(const EvalArguments& a) {
   // Documents that were cut do not give bits per byte.
   const double bits_per_byte = score.sum() / std::log(2.0) / static_cast<double>(bytes);
   if (a.json) {
-    nlohmann::ordered_json out = {{"tokens", score.tokens()},       {"bytes", bytes},
-                                  {"nll_per_token", score.mean()},  {"nll_standard_error", score.standard_error()},
-                                  {"perplexity", ppl},              {"context_tokens", window.context_tokens},
-                                  {"stride_tokens", window.stride_tokens}, {"seconds", seconds}};
+    nlohmann::ordered_json out = {{"tokens", score.tokens()},
+                                  {"bytes", bytes},
+                                  {"nll_per_token", score.mean()},
+                                  {"nll_standard_error", score.standard_error()},
+                                  {"perplexity", ppl},
+                                  {"context_tokens", window.context_tokens},
+                                  {"stride_tokens", window.stride_tokens},
+                                  {"seconds", seconds}};
     if (!alone) out["bits_per_byte"] = bits_per_byte;
     fmt::print("{}\n", out.dump(2));
     return {};
   }
-  fmt::print("tokens           {} (context {}, stride {})\n", score.tokens(), window.context_tokens, window.stride_tokens);
+  fmt::print("tokens           {} (context {}, stride {})\n", score.tokens(), window.context_tokens,
+             window.stride_tokens);
   fmt::print("nats per token   {:.5f} +- {:.5f}\n", score.mean(), score.standard_error());
   fmt::print("perplexity       {:.5f} +- {:.5f}\n", ppl, ppl * score.standard_error());
   if (!alone) fmt::print("bits per byte    {:.4f}\n", bits_per_byte);
@@ -129,8 +135,8 @@ Status compare_models(const EvalArguments& a) {
   TESSERA_ASSIGN_OR_RETURN(const auto reference, load_engine(a.reference, a.engine));
   if (!engine->has_tokenizer()) return unsupported("the model has no tokenizer (tokenizer.ggml.model)");
   if (engine->spec().vocab != reference->spec().vocab) {
-    return invalid_argument("--reference: expected the vocabulary of the model ({} tokens), found {}", engine->spec().vocab,
-                            reference->spec().vocab);
+    return invalid_argument("--reference: expected the vocabulary of the model ({} tokens), found {}",
+                            engine->spec().vocab, reference->spec().vocab);
   }
   TESSERA_ASSIGN_OR_RETURN(const ScoreWindow window, window_of(*engine, a));
   Score kl, nll, reference_nll;
@@ -140,7 +146,8 @@ Status compare_models(const EvalArguments& a) {
     const auto ids = encode_document(*engine, document, a.file.ends_with(".json"), window.context_tokens);
     // Both models pass by passage, so that only one window of logits is in memory.
     for (size_t at = 0; at + 1 < ids.size(); at += static_cast<size_t>(window.stride_tokens)) {
-      const auto part = std::span(ids).subspan(at, std::min(ids.size() - at, static_cast<size_t>(window.stride_tokens) + 1));
+      const auto part =
+          std::span(ids).subspan(at, std::min(ids.size() - at, static_cast<size_t>(window.stride_tokens) + 1));
       std::vector<std::vector<float>> expected;
       const ScoreWindow whole{window.context_tokens, window.context_tokens - 1, -1};
       TESSERA_RETURN_IF_ERROR(score_tokens(*reference, part, whole, [&](int64_t, std::span<const float> logits) {
@@ -160,9 +167,9 @@ Status compare_models(const EvalArguments& a) {
   if (kl.tokens() == 0) return invalid_argument("{}: expected at least two tokens of text", a.file);
   const double top1 = static_cast<double>(agree) / static_cast<double>(kl.tokens());
   if (a.json) {
-    const nlohmann::ordered_json out = {{"tokens", kl.tokens()},          {"kl_mean", kl.mean()},
-                                        {"kl_standard_error", kl.standard_error()}, {"top1_agreement", top1},
-                                        {"nll_per_token", nll.mean()},    {"reference_nll_per_token", reference_nll.mean()}};
+    const nlohmann::ordered_json out = {
+        {"tokens", kl.tokens()},  {"kl_mean", kl.mean()},        {"kl_standard_error", kl.standard_error()},
+        {"top1_agreement", top1}, {"nll_per_token", nll.mean()}, {"reference_nll_per_token", reference_nll.mean()}};
     fmt::print("{}\n", out.dump(2));
     return {};
   }
@@ -175,11 +182,15 @@ Status compare_models(const EvalArguments& a) {
 
 void add_shared(CLI::App& verb, EvalArguments* a) {
   add_model_flags(verb, &a->model);
-  verb.add_option("-f,--file", a->file, "Text to score; a .json file is an array of texts, each scored alone; -: standard input")->required();
-  add_count(verb, "--stride", &a->stride, "Tokens from one window to the next; 0: half the context");
-  add_count(verb, "--documents", &a->documents, "Most texts of a JSON array; 0: all");
-  verb.add_flag("--json", a->json, "Print JSON");
-  add_engine_flags(*verb.add_option_group("Engine"), &a->engine);
+  CLI::App* text = verb.add_option_group("Text");
+  text->add_option("-f,--file", a->file,
+                   "Text to score; a .json file is an array of texts, each scored alone; -: standard input")
+      ->required()
+      ->type_name("FILE");
+  add_count(*text, "--stride", &a->stride, "Tokens from one window to the next; 0: half the context");
+  add_count(*text, "--documents", &a->documents, "Most texts of a JSON array; 0: all");
+  add_engine_flags(verb, &a->engine);
+  verb.add_flag("--json", a->json, "Print JSON")->group("Output");
 }
 
 }  // namespace
@@ -187,18 +198,31 @@ void add_shared(CLI::App& verb, EvalArguments* a) {
 void add_eval_verb(CLI::App& app, VerbRunner run) {
   CLI::App* eval = app.add_subcommand("eval", "Measure how well a model predicts a text");
   eval->require_subcommand(1);
+  eval->footer(
+      "Examples:\n"
+      "  tessera eval perplexity -m model.gguf -f book.txt\n"
+      "  tessera eval kl -m model-q4_k_m.gguf --reference model-f16.gguf -f book.txt");
   const auto a = std::make_shared<EvalArguments>();
   CLI::App* ppl = eval->add_subcommand("perplexity", "Nats per token, perplexity and bits per byte of a text");
   add_shared(*ppl, a.get());
-  ppl->footer("Windows of -c tokens begin every --stride tokens; each token is scored once, in the first window that\n"
-              "reaches it, so it has at least (context - stride) tokens before it.\n\n"
-              "Example:\n  tessera eval perplexity -m model.gguf -f book.txt -c 2048");
+  ppl->footer(
+      "Windows of -c tokens begin every --stride tokens; each token is scored once, in the first window that "
+      "reaches it, so it has at least (context - stride) tokens before it.\n\n"
+      "Example:\n  tessera eval perplexity -m model.gguf -f book.txt -c 2048");
   ppl->callback([a, run] { run([&] { return perplexity(*a); }); });
 
   const auto b = std::make_shared<EvalArguments>();
   CLI::App* kl = eval->add_subcommand("kl", "Distance of a model's predictions from a reference model's");
   add_shared(*kl, b.get());
-  kl->add_option("--reference", b->reference.model, "The model to compare with")->required();
+  kl->add_option("--reference", b->reference.model, "The model to compare with")
+      ->required()
+      ->type_name("MODEL")
+      ->group("Model");
+  kl->footer(
+      "Kullback-Leibler divergence of the model's next-token probabilities from the reference's, and how often both "
+      "find the\n"
+      "same token likeliest: what a quantization costs.\n\n"
+      "Example:\n  tessera eval kl -m model-q4_k_m.gguf --reference model-f16.gguf -f book.txt -c 512");
   kl->callback([b, run] { run([&] { return compare_models(*b); }); });
 }
 

@@ -61,7 +61,9 @@ constexpr Foreign kForeign[] = {
     {"--lora", true, true, "adapters cannot be loaded yet"},
 };
 
-bool is_number(std::string_view text) { return text.size() > 1 && std::isdigit(static_cast<unsigned char>(text[1])) != 0; }
+bool is_number(std::string_view text) {
+  return text.size() > 1 && std::isdigit(static_cast<unsigned char>(text[1])) != 0;
+}
 
 std::set<std::string> names_of(CLI::App& verb) {
   std::set<std::string> names;

@@ -72,6 +72,14 @@ std::string usage(CLI::App& verb, const std::vector<Flag>& flags) {
   return line + " [flags]\n";
 }
 
+// Paragraphs are wrapped; indented lines are examples and stay.
+std::string footer(const CLI::App& verb) {
+  std::istringstream lines(verb.get_footer());
+  std::string text;
+  for (std::string line; std::getline(lines, line);) text += (line.starts_with(' ') ? line : wrap(line, 0)) + "\n";
+  return text.empty() ? "" : "\n" + text;
+}
+
 const char* compiler() {
 #if defined(__clang__)
   return "clang " __clang_version__;
@@ -101,10 +109,15 @@ std::string help_page(CLI::App& verb) {
       if (flag.heading == heading) page += flag_row(flag);
     }
   }
-  if (!verb.get_footer().empty()) page += "\n" + verb.get_footer() + "\n";
+  page += footer(verb);
   if (!flags.empty() && !top) {
-    page += "\n" + wrap("A flag can also be set by the environment variable in [brackets]; the command line wins, and there the last "
-                        "one. Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.", 0) + "\n";
+    page += "\n" +
+            wrap(
+                "A flag can also be set by the environment variable in [brackets]; the command line wins, and there "
+                "the last "
+                "one. Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.",
+                0) +
+            "\n";
   }
   return page;
 }
@@ -124,7 +137,8 @@ std::string version_text() {
   const std::vector<KernelSlot> slots = kernel_slots(kernels());
   std::string layers;
   for (const KernelLayer& layer : kernel_layers()) {
-    const auto used = std::ranges::any_of(slots, [&](const KernelSlot& slot) { return std::string_view(slot.layer) == layer.name; });
+    const auto used =
+        std::ranges::any_of(slots, [&](const KernelSlot& slot) { return std::string_view(slot.layer) == layer.name; });
     if (used) layers += (layers.empty() ? "" : ", ") + std::string(layer.name);
   }
   return fmt::format("tessera {} ({} build, {})\nkernels: {}", TESSERA_VERSION, build, compiler(), layers);

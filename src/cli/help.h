@@ -1,5 +1,5 @@
-// The pages behind --help, and --version. Made from the declared flags (declaration.h) instead of by CLI11's formatter: grouped
-// headings, 100 columns, defaults and environment twins beside each flag.
+// The pages behind --help, and --version. Made from the declared flags (declaration.h) instead of by CLI11's formatter:
+// grouped headings, 100 columns, defaults and environment twins beside each flag.
 #ifndef TESSERA_CLI_HELP_H_
 #define TESSERA_CLI_HELP_H_
 

@@ -62,7 +62,8 @@ void print_spec(const ModelSpec& s, const WeightSource& weights) {
   for (const WeightInfo& info : weights.weights()) bytes += info.bytes;
   const double parameters = static_cast<double>(s.parameters(weights));
   fmt::print("architecture     {}{}{}\n", s.architecture, s.name.empty() ? "" : ", ", s.name);
-  fmt::print("parameters       {:.4g} million, {:.2f} bits each\n", parameters * 1e-6, 8 * static_cast<double>(bytes) / parameters);
+  fmt::print("parameters       {:.4g} million, {:.2f} bits each\n", parameters * 1e-6,
+             8 * static_cast<double>(bytes) / parameters);
   fmt::print("layers           {}\n", s.layers.size());
   fmt::print("model_dim        {}\n", s.model_dim);
   fmt::print("heads            {} query, {} key/value, head_dim {}{}\n", a.heads, a.kv_heads, a.head_dim,
@@ -90,20 +91,26 @@ void print_tensors(const WeightSource& weights) {
   }
 }
 
-std::string json_text(const Checkpoint& checkpoint, const ModelSpec* spec, const MemoryEstimate& memory, int64_t context) {
+std::string json_text(const Checkpoint& checkpoint, const ModelSpec* spec, const MemoryEstimate& memory,
+                      int64_t context) {
   nlohmann::ordered_json out;
   out["path"] = checkpoint.path;
   out["format"] = checkpoint.format;
-  for (const auto& [key, value] : checkpoint.metadata) out["metadata"][key] = {{"type", describe_type(value)}, {"value", describe_value(value)}};
+  for (const auto& [key, value] : checkpoint.metadata)
+    out["metadata"][key] = {{"type", describe_type(value)}, {"value", describe_value(value)}};
   for (const WeightInfo& info : checkpoint.weights->weights()) {
     nlohmann::ordered_json shape = nlohmann::json::array();
     for (int d = 0; d < info.shape.rank(); ++d) shape.push_back(info.shape[d]);
-    out["tensors"].push_back({{"name", info.name}, {"type", to_string(info.dtype)}, {"shape", shape}, {"bytes", info.bytes}});
+    out["tensors"].push_back(
+        {{"name", info.name}, {"type", to_string(info.dtype)}, {"shape", shape}, {"bytes", info.bytes}});
   }
   if (spec != nullptr) {
-    out["spec"] = {{"architecture", spec->architecture}, {"parameters", spec->parameters(*checkpoint.weights)},
-                   {"layers", spec->layers.size()},      {"model_dim", spec->model_dim},
-                   {"vocab", spec->vocab},               {"context_tokens", spec->context_tokens}};
+    out["spec"] = {{"architecture", spec->architecture},
+                   {"parameters", spec->parameters(*checkpoint.weights)},
+                   {"layers", spec->layers.size()},
+                   {"model_dim", spec->model_dim},
+                   {"vocab", spec->vocab},
+                   {"context_tokens", spec->context_tokens}};
     out["memory"] = {{"context_tokens", context}, {"weights_bytes", memory.weights}, {"state_bytes", memory.state}};
   }
   return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -119,7 +126,8 @@ Status inspect(const InspectArguments& a) {
   MemoryEstimate memory;
   int64_t context = 0;
   if (spec.ok()) {
-    context = a.engine.options.context_tokens > 0 ? a.engine.options.context_tokens : std::min<int64_t>(spec->context_tokens, 4096);
+    context = a.engine.options.context_tokens > 0 ? a.engine.options.context_tokens
+                                                  : std::min<int64_t>(spec->context_tokens, 4096);
     memory = estimate(checkpoint, *spec, context);
   }
   if (a.json) {
@@ -129,14 +137,15 @@ Status inspect(const InspectArguments& a) {
   fmt::print("{} ({})\n\n", checkpoint.path, checkpoint.format);
   if (spec.ok()) {
     print_spec(*spec, *checkpoint.weights);
-    fmt::print("memory           {} = weights {} + state of {} tokens {}\n", human_bytes(memory.total()), human_bytes(memory.weights),
-               context, human_bytes(memory.state));
+    fmt::print("memory           {} = weights {} + state of {} tokens {}\n", human_bytes(memory.total()),
+               human_bytes(memory.weights), context, human_bytes(memory.state));
   } else {
     fmt::print("not runnable     {}\n", spec.status().message());
   }
   fmt::print("\nweights by type\n");
   for (const auto& [type, t] : totals_by_type(*checkpoint.weights)) {
-    fmt::print("  {:<8} {:>5} tensors {:>14} elements {:>12}\n", type, t.tensors, t.elements, human_bytes(static_cast<double>(t.bytes)));
+    fmt::print("  {:<8} {:>5} tensors {:>14} elements {:>12}\n", type, t.tensors, t.elements,
+               human_bytes(static_cast<double>(t.bytes)));
   }
   if (a.metadata) print_metadata(checkpoint.metadata);
   if (a.tensors) print_tensors(*checkpoint.weights);
@@ -149,13 +158,24 @@ Status inspect(const InspectArguments& a) {
 void add_inspect_verb(CLI::App& app, VerbRunner run) {
   CLI::App* verb = app.add_subcommand("inspect", "Show what a model file holds and how much memory it takes");
   const auto a = std::make_shared<InspectArguments>();
-  verb->add_option("model,-m,--model", a->model.model, "GGUF file or Hugging Face folder; default: the shipped model");
-  add_count(*verb, "-c,--ctx-size", &a->engine.options.context_tokens, "Context for the memory estimate; 0: as `run` would");
-  verb->add_flag("--metadata", a->metadata, "List the metadata");
-  verb->add_flag("--tensors", a->tensors, "List the tensors");
-  verb->add_flag("--kernels", a->kernels, "Show which kernel layer fills what on this processor");
-  verb->add_flag("--json", a->json, "Everything as JSON");
-  verb->footer("Only the header is read: a file of which the first megabytes are there is enough.");
+  verb->add_option("model,-m,--model", a->model.model, "GGUF file or Hugging Face folder; default: the shipped model")
+      ->type_name("MODEL")
+      ->group("Model");
+  add_override_flag(*verb, &a->model);
+  CLI::App* show = verb->add_option_group("Output");
+  add_count(*show, "-c,--ctx-size", &a->engine.options.context_tokens,
+            "Context for the memory estimate; 0: as `run` would");
+  show->add_flag("--metadata", a->metadata, "List the metadata");
+  show->add_flag("--tensors", a->tensors, "List the tensors");
+  show->add_flag("--kernels", a->kernels, "Show which kernel layer fills what on this processor");
+  show->add_flag("--json", a->json, "Everything as JSON");
+  verb->footer(
+      "Only the header is read: a file of which the first megabytes are there is enough.\n\n"
+      "Examples:\n"
+      "  tessera inspect model.gguf\n"
+      "  tessera inspect model.gguf -c 32k              how much memory a context of 32768 tokens takes\n"
+      "  tessera inspect model.gguf --json | jq .spec\n"
+      "  tessera inspect --kernels");
   verb->callback([a, run] { run([&] { return inspect(*a); }); });
 }
 

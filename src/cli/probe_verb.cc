@@ -18,6 +18,11 @@ void add_probe_verb(CLI::App& app, VerbRunner run) {
   verb->add_option("-o,--output", options->output, "Hardware description to write (~/.config/tessera/hardware.json)");
   verb->add_flag("--json", options->json, "Print the measurements as JSON");
   verb->add_flag("--state", *state_only, "Only print the core-to-core state, in some milliseconds");
+  verb->footer(
+      "Run it on a quiet machine; it takes about 10 seconds.\n\n"
+      "Examples:\n"
+      "  tessera probe\n"
+      "  tessera probe --state                  near or far: do the processors share a cache?");
   verb->callback([=] {
     run([&]() -> Status { return *state_only ? print_core_state() : run_probe(*options); });
   });

@@ -2,16 +2,15 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <cstdio>
 #include <memory>
 #include <regex>
 
 #include "cli/common_flags.h"
 #include "cli/console.h"
-#include "cli/synth_recipe.h"
 #include "cli/verb.h"
 #include "compress/rewrite.h"
+#include "compress/weight_recipe.h"
 #include "quant/block_format.h"
 
 namespace tessera {
@@ -24,27 +23,6 @@ struct QuantizeArguments {
   int threads = 0;
   bool pure = false, force = false;
 };
-
-// What a tensor is, from its GGUF name.
-SynthTensor describe(const WeightInfo& info) {
-  SynthTensor tensor{info.name, info.shape, TensorRole::kQuery};
-  std::string_view name = info.name;
-  if (name.starts_with("blk.")) {
-    const size_t dot = name.find('.', 4);
-    std::from_chars(name.data() + 4, name.data() + std::min(dot, name.size()), tensor.layer);
-    name.remove_prefix(std::min(dot, name.size() - 1) + 1);
-  }
-  if (name.ends_with(".bias")) tensor.role = TensorRole::kBias;
-  else if (name.find("norm") != std::string_view::npos) tensor.role = TensorRole::kNorm;
-  else if (name == "token_embd.weight") tensor.role = TensorRole::kEmbedding;
-  else if (name == "position_embd.weight") tensor.role = TensorRole::kPosition;
-  else if (name == "output.weight") tensor.role = TensorRole::kOutput;
-  else if (name == "attn_v.weight") tensor.role = TensorRole::kValue;
-  else if (name == "attn_qkv.weight") tensor.role = TensorRole::kFusedQkv;
-  else if (name == "attn_output.weight") tensor.role = TensorRole::kAttentionOut;
-  else if (name == "ffn_down.weight") tensor.role = TensorRole::kDown;
-  return tensor;
-}
 
 struct TypeRule {
   std::regex pattern;
@@ -71,7 +49,7 @@ Status refuse_overwrite(const std::string& output, bool force) {
   return invalid_argument("{}: the file exists; --force replaces it", output);
 }
 
-Status write(const Checkpoint& checkpoint, const std::string& output, const SynthRecipe& recipe, int threads,
+Status write(const Checkpoint& checkpoint, const std::string& output, const WeightRecipe& recipe, int threads,
              FunctionRef<DType(const WeightInfo&)> type_of) {
   ThreadPool pool(threads);
   RewriteOptions options;
@@ -95,33 +73,35 @@ Status write(const Checkpoint& checkpoint, const std::string& output, const Synt
 }
 
 Status quantize(const QuantizeArguments& a) {
+  // llama-quantize also takes IN TYPE; here the type would become a file.
+  if (find_recipe(a.output).ok())
+    return invalid_argument("-o: expected a file, found the type {}; the order is IN OUT TYPE", a.output);
   TESSERA_RETURN_IF_ERROR(refuse_overwrite(a.output, a.force));
-  TESSERA_ASSIGN_OR_RETURN(const SynthRecipe recipe, find_recipe(a.type));
+  TESSERA_ASSIGN_OR_RETURN(const WeightRecipe recipe, find_recipe(a.type));
   TESSERA_ASSIGN_OR_RETURN(const auto rules, parse_rules(a.tensor_types));
   TESSERA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, open_model(a.model));
   TESSERA_ASSIGN_OR_RETURN(const ModelSpec spec, model_spec(checkpoint.metadata, *checkpoint.weights));
-  SynthShape shape;
-  shape.layers = static_cast<int64_t>(spec.layers.size());
-  shape.heads = spec.layers.front().attention.heads;
-  shape.kv_heads = spec.layers.front().attention.kv_heads;
-  shape.tied_embeddings = spec.tied_embeddings;
+  const DenseAttentionSettings& attention = spec.layers.front().attention;
+  const MixModel mix{static_cast<int64_t>(spec.layers.size()), attention.heads, attention.kv_heads,
+                     spec.tied_embeddings};
+  const int64_t block = dtype_info(recipe.base).block_elements;
   int64_t fallbacks = 0;
   const auto type_of = [&](const WeightInfo& info) {
     for (const TypeRule& rule : rules) {
       if (std::regex_search(info.name, rule.pattern)) return rule.dtype;
     }
-    const SynthTensor tensor = describe(info);
-    // Vectors, norms and biases keep their accuracy; what is no weight stays as it is.
-    if (block_format(info.dtype) == nullptr) return info.dtype;
-    DType type = recipe_dtype(recipe, shape, tensor);
-    if (a.pure && info.shape.rank() >= 2 && info.shape.cols() % dtype_info(recipe.base).block_elements == 0) type = recipe.base;
-    fallbacks += info.shape.rank() >= 2 && info.shape.cols() % dtype_info(recipe.base).block_elements != 0;
-    return type;
+    if (block_format(info.dtype) == nullptr) return info.dtype;  // no weight: stays as it is
+    const bool matrix = info.shape.rank() >= 2, fits = matrix && info.shape.cols() % block == 0;
+    fallbacks += matrix && !fits;
+    if (a.pure && fits) return recipe.base;
+    return recipe_dtype(recipe, mix, place_of(info.name), info.shape);
   };
   TESSERA_RETURN_IF_ERROR(write(checkpoint, a.output, recipe, a.threads, type_of));
   if (fallbacks > 0) {
-    fmt::print(stderr, "note: {} tensors have rows that are no multiple of {} numbers and got another type (`tessera inspect --tensors`)\n",
-               fallbacks, dtype_info(recipe.base).block_elements);
+    fmt::print(stderr,
+               "note: {} tensors have rows that are no multiple of {} numbers and got another type (`tessera inspect "
+               "--tensors`)\n",
+               fallbacks, block);
   }
   return {};
 }
@@ -137,7 +117,7 @@ Status convert(QuantizeArguments& a) {
     }
     if (a.type == "f8_e4m3") a.type = "bf16";  // exact
   }
-  TESSERA_ASSIGN_OR_RETURN(const SynthRecipe recipe, find_recipe(a.type));
+  TESSERA_ASSIGN_OR_RETURN(const WeightRecipe recipe, find_recipe(a.type));
   const auto type_of = [&](const WeightInfo& info) {
     if (block_format(info.dtype) == nullptr) return info.dtype;
     return info.shape.rank() < 2 || info.name == "position_embd.weight" ? DType::kF32 : recipe.base;
@@ -150,17 +130,32 @@ Status convert(QuantizeArguments& a) {
 void add_quantize_verb(CLI::App& app, VerbRunner run) {
   CLI::App* verb = app.add_subcommand("quantize", "Write a model with smaller weights");
   const auto a = std::make_shared<QuantizeArguments>();
-  add_model_flags(*verb, &a->model);
-  verb->add_option("-o,--output", a->output, "GGUF file to write")->required();
-  verb->add_option("--type", a->type, "q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0, q4_k_m, q4_k_s, q4_1, q4_0, iq4_nl, iq4_xs, mxfp4,\n"
-                                      "q3_k_l, q3_k_m, q3_k_s, q2_k, bf16, f16, f32")->capture_default_str();
-  verb->add_flag("--pure", a->pure, "Every matrix in the type itself, no mix");
-  verb->add_option("--tensor-type", a->tensor_types, "PATTERN=TYPE for tensors whose name matches; repeatable, the first match counts");
-  verb->add_flag("--force", a->force, "Replace the output when it exists");
-  verb->add_option("-t,--threads", a->threads, "Threads; default: the processors this process may use")->check(CLI::Range(1, 1024));
-  verb->footer("The _m, _s and _l types are mixes: the output matrix, the values and parts of the feed-forward layers get more bits.\n"
-               "The file appears under its name when it is complete; Ctrl-C leaves nothing.\n\n"
-               "Example:\n  tessera quantize -m model-f16.gguf -o model-q4_k_m.gguf --type q4_k_m");
+  verb->add_option("in,-m,--model", a->model.model,
+                   "GGUF file (the first of a split one) or Hugging Face folder; default: the shipped model")
+      ->type_name("MODEL")
+      ->group("Model");
+  add_override_flag(*verb, &a->model);
+  verb->add_option("out,-o,--output", a->output, "GGUF file to write")->required()->type_name("FILE")->group("Output");
+  verb->add_option("type,--type", a->type, "Weight type or mix, in any case")
+      ->type_name("TYPE")
+      ->check(CLI::IsMember(recipe_names(), CLI::ignore_case))
+      ->capture_default_str()
+      ->group("Output");
+  verb->add_flag("--pure", a->pure, "Every matrix in the type itself, no mix")->group("Output");
+  verb->add_option("--tensor-type", a->tensor_types,
+                   "Type of the tensors whose name matches a regular expression; repeatable, the first match counts")
+      ->type_name("PATTERN=TYPE")
+      ->group("Output");
+  verb->add_flag("--force", a->force, "Replace the output when it exists")->group("Output");
+  add_threads_flag(*verb, &a->threads);
+  verb->footer(
+      "The _m, _s and _l types are mixes: the output matrix, the values and parts of the feed-forward layers get more "
+      "bits.\n"
+      "The file appears under its name when it is complete; Ctrl-C leaves nothing.\n\n"
+      "Examples:\n"
+      "  tessera quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M\n"
+      "  tessera quantize -m folder -o model.gguf --type q8_0\n"
+      "  tessera quantize model.gguf small.gguf q4_0 --tensor-type 'ffn_down=q6_k'");
   verb->callback([a, run] { run([&] { return quantize(*a); }); });
 }
 
@@ -168,12 +163,26 @@ void add_convert_verb(CLI::App& app, VerbRunner run) {
   CLI::App* verb = app.add_subcommand("convert", "Write a Hugging Face folder as one GGUF file");
   const auto a = std::make_shared<QuantizeArguments>();
   a->type = "auto";
-  add_model_flags(*verb, &a->model);
-  verb->add_option("-o,--output", a->output, "GGUF file to write")->required();
-  verb->add_option("--outtype", a->type, "f32, f16, bf16, q8_0; auto: as stored")->check(CLI::IsMember({"auto", "f32", "f16", "bf16", "q8_0"}))->capture_default_str();
-  verb->add_flag("--force", a->force, "Replace the output when it exists");
-  verb->add_option("-t,--threads", a->threads, "Threads")->check(CLI::Range(1, 1024));
-  verb->footer("Example:\n  tessera convert -m folder -o model.gguf --outtype bf16");
+  verb->add_option("in,-m,--model", a->model.model, "Hugging Face folder, or a GGUF file to join or to change in type")
+      ->required()
+      ->type_name("MODEL")
+      ->group("Model");
+  add_override_flag(*verb, &a->model);
+  verb->add_option("out,-o,--output,--outfile", a->output, "GGUF file to write")
+      ->required()
+      ->type_name("FILE")
+      ->group("Output");
+  verb->add_option("--outtype", a->type, "Type of the matrices; auto: as stored")
+      ->type_name("TYPE")
+      ->check(CLI::IsMember({"auto", "f32", "f16", "bf16", "q8_0"}, CLI::ignore_case))
+      ->capture_default_str()
+      ->group("Output");
+  verb->add_flag("--force", a->force, "Replace the output when it exists")->group("Output");
+  add_threads_flag(*verb, &a->threads);
+  verb->footer(
+      "Examples:\n"
+      "  tessera convert folder model.gguf\n"
+      "  tessera convert -m folder -o model.gguf --outtype bf16");
   verb->callback([a, run] { run([&] { return convert(*a); }); });
 }
 

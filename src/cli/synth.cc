@@ -23,7 +23,7 @@ struct Distribution {
 
 // Outputs of every matrix about as large as its inputs, so that activations neither vanish nor overflow.
 Distribution distribution_of(const SynthTensor& tensor) {
-  switch (tensor.role) {
+  switch (tensor.place.role) {
     case TensorRole::kNorm: return {1.0f, 0.02f};
     case TensorRole::kBias:
     case TensorRole::kEmbedding:
@@ -40,7 +40,7 @@ class Synthesizer {
   Result<SynthResult> run() {
     std::vector<GgufTensorOutput> outputs;
     for (const SynthTensor& tensor : synth_tensors(options_.shape)) {
-      const DType dtype = recipe_dtype(options_.recipe, options_.shape, tensor);
+      const DType dtype = recipe_dtype(options_.recipe, mix_model(options_.shape), tensor.place, tensor.shape);
       TESSERA_ASSIGN_OR_RETURN(const RandomBlocks* blocks, blocks_for(dtype, distribution_of(tensor)));
       const uint64_t seed = options_.seed * 0x9e3779b97f4a7c15u + outputs.size() + 1;
       result_.tensor_bytes += *row_bytes(dtype, tensor.shape.cols()) * tensor.shape.rows();
@@ -76,7 +76,8 @@ class Synthesizer {
       const int64_t count = std::min(rows_at_once, rows - first);
       pool_.parallel_for(count, 16, [&](int64_t begin, int64_t end, int) {
         for (int64_t row = begin; row < end; ++row) {
-          blocks.fill(seed + static_cast<uint64_t>(first + row) * 0xd1342543de82ef95u, cols, buffer_.data() + row * stride);
+          blocks.fill(seed + static_cast<uint64_t>(first + row) * 0xd1342543de82ef95u, cols,
+                      buffer_.data() + row * stride);
         }
       });
       const uint64_t bytes = static_cast<uint64_t>(count) * stride;

@@ -1,5 +1,5 @@
-// `tessera synth`: writes a GGUF file of a known shape with random weights and a made-up vocabulary. Other engines load it
-// too. Memory stays at one buffer, whatever the size of the model; the same seed gives the same file.
+// `tessera synth`: writes a GGUF file of a known shape with random weights and a made-up vocabulary. Other engines load
+// it too. Memory stays at one buffer, whatever the size of the model; the same seed gives the same file.
 #ifndef TESSERA_CLI_SYNTH_H_
 #define TESSERA_CLI_SYNTH_H_
 
@@ -8,14 +8,14 @@
 
 #include "base/function_ref.h"
 #include "base/status.h"
-#include "cli/synth_recipe.h"
 #include "cli/synth_shape.h"
+#include "compress/weight_recipe.h"
 
 namespace tessera {
 
 struct SynthOptions {
   SynthShape shape;
-  SynthRecipe recipe;
+  WeightRecipe recipe;
   std::string output;
   uint64_t seed = 1;
   int threads = 0;

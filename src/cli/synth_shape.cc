@@ -34,47 +34,48 @@ class TensorList {
   explicit TensorList(const SynthShape& shape) : s_(shape), gpt2_(shape.architecture == "gpt2") {}
 
   std::vector<SynthTensor> build() {
-    add("token_embd.weight", {s_.vocab, s_.model_dim}, TensorRole::kEmbedding);
-    if (gpt2_) add("position_embd.weight", {s_.context_tokens, s_.model_dim}, TensorRole::kPosition);
+    add("token_embd.weight", {s_.vocab, s_.model_dim});
+    if (gpt2_) add("position_embd.weight", {s_.context_tokens, s_.model_dim});
     for (layer_ = 0; layer_ < s_.layers; ++layer_) add_layer();
     layer_ = -1;
     norm("output_norm", s_.model_dim);
-    if (!s_.tied_embeddings) add("output.weight", {s_.vocab, s_.model_dim}, TensorRole::kOutput);
+    if (!s_.tied_embeddings) add("output.weight", {s_.vocab, s_.model_dim});
     return std::move(list_);
   }
 
  private:
-  void add(std::string name, Shape shape, TensorRole role) {
+  void add(std::string name, Shape shape) {
     if (layer_ >= 0) name = "blk." + std::to_string(layer_) + "." + name;
-    list_.push_back({std::move(name), shape, role, layer_});
+    const TensorPlace place = place_of(name);
+    list_.push_back({std::move(name), shape, place});
   }
   void norm(const std::string& name, int64_t dim) {
-    add(name + ".weight", {dim}, TensorRole::kNorm);
-    if (gpt2_) add(name + ".bias", {dim}, TensorRole::kBias);
+    add(name + ".weight", {dim});
+    if (gpt2_) add(name + ".bias", {dim});
   }
-  void matrix(const std::string& name, int64_t rows, int64_t cols, TensorRole role, bool bias) {
-    add(name + ".weight", {rows, cols}, role);
-    if (bias) add(name + ".bias", {rows}, TensorRole::kBias);
+  void matrix(const std::string& name, int64_t rows, int64_t cols, bool bias) {
+    add(name + ".weight", {rows, cols});
+    if (bias) add(name + ".bias", {rows});
   }
   void add_layer() {
     const int64_t q_dim = s_.heads * s_.head_dim, kv_dim = s_.kv_heads * s_.head_dim;
     norm("attn_norm", s_.model_dim);
     if (gpt2_) {
-      matrix("attn_qkv", q_dim + 2 * kv_dim, s_.model_dim, TensorRole::kFusedQkv, true);
+      matrix("attn_qkv", q_dim + 2 * kv_dim, s_.model_dim, true);
     } else {
-      matrix("attn_q", q_dim, s_.model_dim, TensorRole::kQuery, s_.qkv_bias);
-      matrix("attn_k", kv_dim, s_.model_dim, TensorRole::kKey, s_.qkv_bias);
-      matrix("attn_v", kv_dim, s_.model_dim, TensorRole::kValue, s_.qkv_bias);
+      matrix("attn_q", q_dim, s_.model_dim, s_.qkv_bias);
+      matrix("attn_k", kv_dim, s_.model_dim, s_.qkv_bias);
+      matrix("attn_v", kv_dim, s_.model_dim, s_.qkv_bias);
     }
     if (s_.qk_norm) {
       norm("attn_q_norm", s_.head_dim);
       norm("attn_k_norm", s_.head_dim);
     }
-    matrix("attn_output", s_.model_dim, q_dim, TensorRole::kAttentionOut, gpt2_);
+    matrix("attn_output", s_.model_dim, q_dim, gpt2_);
     norm("ffn_norm", s_.model_dim);
-    if (!gpt2_) matrix("ffn_gate", s_.ff_dim, s_.model_dim, TensorRole::kGate, false);
-    matrix("ffn_up", s_.ff_dim, s_.model_dim, TensorRole::kUp, gpt2_);
-    matrix("ffn_down", s_.model_dim, s_.ff_dim, TensorRole::kDown, gpt2_);
+    if (!gpt2_) matrix("ffn_gate", s_.ff_dim, s_.model_dim, false);
+    matrix("ffn_up", s_.ff_dim, s_.model_dim, gpt2_);
+    matrix("ffn_down", s_.model_dim, s_.ff_dim, gpt2_);
   }
 
   const SynthShape& s_;
@@ -134,8 +135,8 @@ Result<SynthShape> find_shape(std::string_view name) {
 
 Status validate(const SynthShape& s) {
   const std::pair<const char*, int64_t> sizes[] = {
-      {"--layers", s.layers},     {"--dim", s.model_dim},  {"--heads", s.heads},   {"--kv-heads", s.kv_heads},
-      {"--head-dim", s.head_dim}, {"--ff", s.ff_dim},      {"--vocab", s.vocab},   {"--context", s.context_tokens}};
+      {"--layers", s.layers},     {"--dim", s.model_dim}, {"--heads", s.heads}, {"--kv-heads", s.kv_heads},
+      {"--head-dim", s.head_dim}, {"--ff", s.ff_dim},     {"--vocab", s.vocab}, {"--context", s.context_tokens}};
   constexpr int64_t kMost = 1 << 20;
   for (const auto& [option, value] : sizes) {
     if (value < 1 || value > kMost) return invalid_argument("{} {}: expected 1 to {}", option, value, kMost);
@@ -148,6 +149,8 @@ Status validate(const SynthShape& s) {
   if (s.vocab <= kSpecialTokens) return invalid_argument("--vocab {}: expected more than {}", s.vocab, kSpecialTokens);
   return {};
 }
+
+MixModel mix_model(const SynthShape& s) { return {s.layers, s.heads, s.kv_heads, s.tied_embeddings}; }
 
 std::vector<SynthTensor> synth_tensors(const SynthShape& shape) { return TensorList(shape).build(); }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "compress/weight_recipe.h"
 #include "formats/metadata.h"
 #include "tensor/shape.h"
 
@@ -31,18 +32,13 @@ std::span<const SynthShape> known_shapes();
 Result<SynthShape> find_shape(std::string_view name);  // kNotFound lists the names
 Status validate(const SynthShape& shape);              // names the offending option
 
-enum class TensorRole {
-  kEmbedding, kPosition, kOutput, kNorm, kBias,
-  kQuery, kKey, kValue, kFusedQkv, kAttentionOut, kGate, kUp, kDown,
-};
-
 struct SynthTensor {
   std::string name;
   Shape shape;
-  TensorRole role;
-  int64_t layer = -1;
+  TensorPlace place;  // what the name says
 };
 
+MixModel mix_model(const SynthShape& shape);
 std::vector<SynthTensor> synth_tensors(const SynthShape& shape);
 
 // Architecture keys and a SentencePiece-like vocabulary: unknown, begin, end, 256 bytes, then made-up pieces.

@@ -42,7 +42,8 @@ class SynthFile : public testing::Test {
     std::fclose(file);
     return data;
   }
-  std::string path_ = testing::TempDir() + "synth_" + testing::UnitTest::GetInstance()->current_test_info()->name() + ".gguf";
+  std::string path_ =
+      testing::TempDir() + "synth_" + testing::UnitTest::GetInstance()->current_test_info()->name() + ".gguf";
 };
 
 TEST_F(SynthFile, OpensAsTheModelItImitates) {
@@ -65,8 +66,8 @@ TEST_F(SynthFile, OpensAsTheModelItImitates) {
 }
 
 TEST_F(SynthFile, EveryTypeIsWrittenAndReadBack) {
-  for (const char* type : {"f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k_m", "q4_k_s", "q4_k_m",
-                           "q5_k_m", "q6_k", "iq4_nl"}) {
+  for (const char* type : {"f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k_m", "q4_k_s",
+                           "q4_k_m", "q5_k_m", "q6_k", "iq4_nl"}) {
     const auto written = write(small_shape("tinyllama-1.1b"), type);
     ASSERT_TRUE(written.ok()) << type << ": " << written.status().message();
     auto checkpoint = open_checkpoint(path_);
@@ -102,13 +103,13 @@ TEST_F(SynthFile, CancelLeavesNothing) {
 DType type_of(const char* shape_name, const char* recipe, const std::string& tensor) {
   const SynthShape shape = *find_shape(shape_name);
   for (const SynthTensor& t : synth_tensors(shape)) {
-    if (t.name == tensor) return recipe_dtype(*find_recipe(recipe), shape, t);
+    if (t.name == tensor) return recipe_dtype(*find_recipe(recipe), mix_model(shape), t.place, t.shape);
   }
   ADD_FAILURE() << tensor;
   return DType::kF32;
 }
 
-TEST(SynthRecipe, PublishedMixes) {
+TEST(WeightRecipe, PublishedMixes) {
   EXPECT_EQ(type_of("tinyllama-1.1b", "q4_0", "output.weight"), DType::kQ6_K);
   EXPECT_EQ(type_of("tinyllama-1.1b", "q8_0", "output.weight"), DType::kQ8_0);
   EXPECT_EQ(type_of("tinyllama-1.1b", "bf16", "output.weight"), DType::kBF16);
@@ -122,16 +123,34 @@ TEST(SynthRecipe, PublishedMixes) {
   // 896 columns are no multiple of 256.
   EXPECT_EQ(type_of("qwen2.5-0.5b", "q4_k_m", "blk.4.attn_q.weight"), DType::kQ5_0);
   EXPECT_EQ(type_of("qwen2.5-0.5b", "q4_0", "token_embd.weight"), DType::kQ8_0);
+  EXPECT_TRUE(find_recipe("Q4_K_M").ok());
   EXPECT_FALSE(find_recipe("q4_9").ok());
+  EXPECT_EQ(recipe_names().size(), 20u);
+}
+
+TEST(WeightRecipe, PlaceFollowsFromTheName) {
+  EXPECT_EQ(place_of("blk.12.attn_v.weight").layer, 12);
+  EXPECT_TRUE(place_of("blk.12.attn_v.weight").role == TensorRole::kValue);
+  EXPECT_TRUE(place_of("blk.0.attn_q_norm.weight").role == TensorRole::kNorm);
+  EXPECT_TRUE(place_of("blk.0.attn_q.bias").role == TensorRole::kBias);
+  for (const char* odd :
+       {"", "blk.", "blk.x", "blk.1", "blk.99999999999999999999.attn_v.weight", "rope_freqs.weight"}) {
+    EXPECT_LE(place_of(odd).layer, 1) << odd;
+  }
+  // Every matrix of the shapes that synth writes has a role.
+  for (const SynthShape& shape : known_shapes()) {
+    for (const SynthTensor& t : synth_tensors(shape)) EXPECT_FALSE(t.place.role == TensorRole::kOther) << t.name;
+  }
 }
 
 // The size of the file that the reference quantizer makes of this shape.
-TEST(SynthRecipe, BytesOfTinyLlama) {
+TEST(WeightRecipe, BytesOfTinyLlama) {
   const SynthShape shape = *find_shape("tinyllama-1.1b");
   const auto total = [&](const char* recipe) {
     uint64_t bytes = 0;
     for (const SynthTensor& t : synth_tensors(shape)) {
-      bytes += *row_bytes(recipe_dtype(*find_recipe(recipe), shape, t), t.shape.cols()) * t.shape.rows();
+      bytes += *row_bytes(recipe_dtype(*find_recipe(recipe), mix_model(shape), t.place, t.shape), t.shape.cols()) *
+               t.shape.rows();
     }
     return bytes;
   };

@@ -1,11 +1,9 @@
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <optional>
 
+#include "cli/common_flags.h"
+#include "cli/console.h"
 #include "cli/synth.h"
 #include "cli/verb.h"
 
@@ -41,8 +39,10 @@ Result<SynthShape> shape_of(const SynthArguments& a) {
   set(a.kv_heads, &shape.kv_heads);
   set(a.head_dim, &shape.head_dim);
   // What follows from the others when it is not given.
-  if (!a.kv_heads && (shape.kv_heads == 0 || (a.heads && shape.heads % shape.kv_heads != 0))) shape.kv_heads = shape.heads;
-  if (!a.head_dim && shape.heads > 0 && (shape.head_dim == 0 || a.heads || a.dim)) shape.head_dim = shape.model_dim / shape.heads;
+  if (!a.kv_heads && (shape.kv_heads == 0 || (a.heads && shape.heads % shape.kv_heads != 0)))
+    shape.kv_heads = shape.heads;
+  if (!a.head_dim && shape.heads > 0 && (shape.head_dim == 0 || a.heads || a.dim))
+    shape.head_dim = shape.model_dim / shape.heads;
   return shape;
 }
 
@@ -61,15 +61,11 @@ Status run_synth(const SynthArguments& a) {
   options.output = a.output;
   options.seed = a.seed;
   options.threads = a.threads;
-  const bool terminal = ::isatty(2) != 0;
-  uint64_t shown = 101;
-  auto result = synthesize(options, [&](uint64_t done, uint64_t total) {
-    const uint64_t percent = done * 100 / std::max<uint64_t>(total, 1);
-    if (terminal && percent != shown) fmt::print(stderr, "\r{:>3} % of {:.0f} MB", percent, static_cast<double>(total) * 1e-6);
-    shown = percent;
-    return true;
-  });
-  if (terminal) fmt::print(stderr, "\n");
+  Result<SynthResult> result = SynthResult();
+  {
+    ProgressBar bar("writing");
+    result = synthesize(options, [&](uint64_t done, uint64_t total) { return bar.update(done, total); });
+  }
   if (!result.ok()) return result.status();
   fmt::print("{}: {} parameters, {} bytes of weights\n", a.output, result->parameters, result->tensor_bytes);
   return {};
@@ -80,20 +76,35 @@ Status run_synth(const SynthArguments& a) {
 void add_synth_verb(CLI::App& app, VerbRunner run) {
   CLI::App* verb = app.add_subcommand("synth", "Write a model of a known shape with random weights, to measure with");
   const auto args = std::make_shared<SynthArguments>();
-  verb->add_option("--like", args->like, "Shape to imitate: tinyllama-1.1b ... (--list)");
-  verb->add_option("--type", args->type, "Weight type or mix: q4_0, q8_0, q4_k_m, bf16 ...")->capture_default_str();
-  verb->add_option("-o,--output", args->output, "GGUF file to write");
-  verb->add_option("--layers", args->layers, "Number of layers");
-  verb->add_option("--dim", args->dim, "Model dimension");
-  verb->add_option("--heads", args->heads, "Attention heads");
-  verb->add_option("--kv-heads", args->kv_heads, "Key and value heads");
-  verb->add_option("--head-dim", args->head_dim, "Dimension of a head");
-  verb->add_option("--ff", args->ff, "Inner dimension of the feed-forward layer");
-  verb->add_option("--vocab", args->vocab, "Size of the vocabulary");
-  verb->add_option("--context", args->context, "Trained context in tokens");
-  verb->add_option("--seed", args->seed, "Same seed, same file")->capture_default_str();
-  verb->add_option("-t,--threads", args->threads, "Threads")->check(CLI::Range(1, 1024));
-  verb->add_flag("--list", args->list, "List the known shapes");
+  std::vector<std::string> shapes;
+  for (const SynthShape& shape : known_shapes()) shapes.push_back(shape.name);
+  CLI::App* shape = verb->add_option_group("Shape");
+  shape->add_option("--like", args->like, "Shape to imitate; the flags below change it")
+      ->type_name("NAME")
+      ->check(CLI::IsMember(shapes, CLI::ignore_case));
+  shape->add_option("--layers", args->layers, "Number of layers");
+  shape->add_option("--dim", args->dim, "Model dimension");
+  shape->add_option("--heads", args->heads, "Attention heads");
+  shape->add_option("--kv-heads", args->kv_heads, "Key and value heads");
+  shape->add_option("--head-dim", args->head_dim, "Dimension of a head");
+  shape->add_option("--ff", args->ff, "Inner dimension of the feed-forward layer");
+  shape->add_option("--vocab", args->vocab, "Size of the vocabulary");
+  shape->add_option("--context", args->context, "Trained context in tokens");
+  shape->add_flag("--list", args->list, "List the known shapes");
+  CLI::App* output = verb->add_option_group("Output");
+  output->add_option("-o,--output", args->output, "GGUF file to write")->type_name("FILE");
+  output->add_option("--type", args->type, "Weight type or mix, in any case")
+      ->type_name("TYPE")
+      ->check(CLI::IsMember(recipe_names(), CLI::ignore_case))
+      ->capture_default_str();
+  output->add_option("--seed", args->seed, "Same seed, same file")->capture_default_str();
+  add_threads_flag(*verb, &args->threads);
+  verb->footer(
+      "Other engines read these files too: speed and memory of a shape without downloading it.\n\n"
+      "Examples:\n"
+      "  tessera synth --like tinyllama-1.1b --type q4_k_m -o tiny.gguf\n"
+      "  tessera synth --like llama-3.2-1b --layers 4 -o short.gguf\n"
+      "  tessera synth --list");
   verb->callback([=] { run([&] { return run_synth(*args); }); });
 }
 

@@ -10,7 +10,7 @@ namespace tessera {
 namespace {
 
 constexpr int64_t kPoolElements = 1 << 17;  // packing K-quants with search takes about a microsecond per number
-constexpr int64_t kPlainRun = 64;  // neighbours of the pool copied together for types without blocks
+constexpr int64_t kPlainRun = 64;           // neighbours of the pool copied together for types without blocks
 
 // SplitMix64 (Steele, Lea, Flood 2014): one multiply chain per draw, any seed is good.
 struct SplitMix {
@@ -27,7 +27,8 @@ struct SplitMix {
 
 Result<RandomBlocks> RandomBlocks::create(DType dtype, float mean, float stddev, uint64_t seed) {
   const BlockFormat* format = block_format(dtype);
-  if (format == nullptr || format->pack == nullptr) return unsupported("cannot write weights of type {}", to_string(dtype));
+  if (format == nullptr || format->pack == nullptr)
+    return unsupported("cannot write weights of type {}", to_string(dtype));
   const int block = dtype_info(dtype).block_elements;
   if (block < 1) return unsupported("{} stores whole rows, not blocks", to_string(dtype));
 

@@ -1,6 +1,6 @@
-// Random stored rows at the speed of a copy: a pool of Gaussian blocks is packed once per (type, scale), and rows are put
-// together from blocks of the pool drawn at random. Speed and memory of an engine cannot tell the difference; packing
-// billions of numbers would take minutes.
+// Random stored rows at the speed of a copy: a pool of Gaussian blocks is packed once per (type, scale), and rows are
+// put together from blocks of the pool drawn at random. Speed and memory of an engine cannot tell the difference;
+// packing billions of numbers would take minutes.
 #ifndef TESSERA_CLI_SYNTH_WEIGHTS_H_
 #define TESSERA_CLI_SYNTH_WEIGHTS_H_
 

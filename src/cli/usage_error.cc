@@ -51,7 +51,8 @@ std::string unexpected(CLI::App& verb, std::string word) {
 bool names_option(std::string_view message, const std::string& name) {
   constexpr std::string_view kConvert = "Could not convert: ";
   if (message.starts_with(kConvert)) message.remove_prefix(kConvert.size());
-  return message.starts_with(name) && (message.size() == name.size() || message[name.size()] == ':' || message[name.size()] == ' ');
+  return message.starts_with(name) &&
+         (message.size() == name.size() || message[name.size()] == ':' || message[name.size()] == ' ');
 }
 
 // The flag as it stands on the command line (the last time), and its value there.
@@ -90,14 +91,16 @@ std::string bad_flag(const Flag& flag, const CLI::ParseError& error, const std::
   if (is<CLI::ArgumentMismatch>(error)) return fmt::format("{}: expected {}, found nothing", given.name, flag.expected);
   if (!is<CLI::ConversionError>(error) && !is<CLI::ValidationError>(error)) return error.what();
   std::string guess;
-  if (const std::string near = nearest(given.value, flag.choices); !near.empty()) guess = fmt::format("; did you mean {}?", near);
+  if (const std::string near = nearest(given.value, flag.choices); !near.empty())
+    guess = fmt::format("; did you mean {}?", near);
   return fmt::format("{}: expected {}, found \"{}\"{}", given.name, flag.expected, given.value, guess);
 }
 
 std::string message_of(CLI::App& verb, const CLI::ParseError& error, const std::vector<std::string>& arguments) {
   // What nobody knows comes first: a misspelled flag also makes others missing.
   if (const auto rest = verb.remaining(); !rest.empty()) {
-    const auto flag = std::ranges::find_if(rest, [](const std::string& word) { return word.size() > 1 && word[0] == '-'; });
+    const auto flag =
+        std::ranges::find_if(rest, [](const std::string& word) { return word.size() > 1 && word[0] == '-'; });
     const bool is_verb = !verbs_of(verb).empty() && rest.front()[0] != '-';
     return unexpected(verb, flag == rest.end() || is_verb ? rest.front() : *flag);
   }

@@ -25,6 +25,7 @@ void add_plan_verb(CLI::App& app, VerbRunner run);
 void add_bench_verb(CLI::App& app, VerbRunner run);
 void add_probe_verb(CLI::App& app, VerbRunner run);
 void add_synth_verb(CLI::App& app, VerbRunner run);
+void add_completion_verb(CLI::App& app, VerbRunner run);
 
 int cli_main(int argc, char** argv);
 

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Verbs that read and write model files: inspect, quantize, convert, eval, synth. Half files never appear.
+source "$(dirname "$0")/lib.sh"
+cd "$work" || exit 1
+tensor_type() { "$tessera" inspect "$1" --tensors | awk -v name="$2" '$1 == name { print $2 }'; }
+count_files() { find "$work" -maxdepth 1 -name "$1*" | wc -l; }
+
+expect "inspect --json" 0 "$tessera" inspect "$model" --json
+check "inspect --json: architecture" test "$(json inspect /spec/architecture)" = '"llama"'
+check "inspect --json: memory" test "$(json inspect /memory/weights_bytes | cut -d. -f1)" -gt 1000000
+expect "inspect --kernels" 0 "$tessera" inspect --kernels
+
+# quantize: llama-quantize's order, flags, types in any case.
+expect "quantize IN OUT TYPE" 0 "$tessera" quantize "$model" a.gguf Q4_0
+expect "quantize with flags" 0 "$tessera" quantize -m "$model" -o b.gguf --type q4_0
+check "both forms write the same" cmp -s a.gguf b.gguf
+check "no progress bar in a file" test ! -s err
+expect "run what was quantized" 0 "$tessera" run -m a.gguf -p "Once upon a time" -n 8 --temp 0
+check "it says something" test "$(wc -c <out)" -gt 20
+expect "quantize mixed forms" 0 "$tessera" quantize "$model" --output c.gguf Q4_K_M --tensor-type 'blk\.0\..*ffn_up=f16'
+check "--tensor-type" test "$(tensor_type c.gguf blk.0.ffn_up.weight)" = f16
+expect "overwrite" 1 "$tessera" quantize "$model" a.gguf q8_0
+check "the file is still the old one" cmp -s a.gguf b.gguf
+expect "overwrite with --force" 0 "$tessera" quantize "$model" a.gguf q8_0 --force
+check "the file is a new one" bash -c '! cmp -s a.gguf b.gguf'
+expect_error 2 'tessera quantize: TYPE: expected '"$("$tessera" synth --type zzz 2>&1 | sed 's/.*expected \(.*\), found.*/\1/')"', found "q4_9"; did you mean q4_0?' \
+  "$tessera" quantize "$model" d.gguf q4_9
+expect_error 2 'tessera quantize: -o: expected a file, found the type q4_0; the order is IN OUT TYPE' "$tessera" quantize "$model" q4_0
+expect "a folder that is not there" 1 "$tessera" quantize "$model" none/d.gguf q4_0
+check "no file after an error" test "$(count_files d.gguf)" = 0
+
+# Interrupted: nothing under the name, nothing beside it, exit code 130.
+expect "synth" 0 "$tessera" synth --like tinyllama-1.1b --layers 8 --vocab 2000 --type f16 -o big.gguf
+# (the type q3_k_m takes long enough to be interrupted)
+for signal in INT TERM; do
+  env --default-signal=INT "$tessera" quantize big.gguf half.gguf q3_k_m -t 1 >out 2>err &
+  job=$!
+  for _ in $(seq 100); do (( $(count_files half.gguf) > 0 )) && break; sleep 0.05; done
+  check "$signal: writing had begun" test "$(count_files half.gguf)" = 1
+  check "$signal: not under the final name" test ! -e half.gguf
+  kill -$signal "$job"
+  wait "$job"
+  code=$?
+  check "$signal: exit code 130, found $code" test "$code" = 130
+  check "$signal: no half file" test "$(count_files half.gguf)" = 0
+done
+rm big.gguf
+
+# convert: a Hugging Face folder becomes the file that the fixture holds.
+for family in llama-gqa gpt2 qwen3; do
+  folder=$root/tests/golden/$family
+  mkdir $family && cp "$folder/config.json" "$folder/model.safetensors" $family
+  expect "convert $family" 0 "$tessera" convert $family $family.gguf
+  for name in token_embd.weight blk.0.ffn_down.weight; do
+    check "$family: $name as stored" test "$(tensor_type $family.gguf $name)" = "$(tensor_type "$folder/model.gguf" $name)"
+  done
+done
+expect "convert --outtype" 0 "$tessera" convert -m llama-gqa -o half.gguf --outtype BF16
+check "convert --outtype" test "$(tensor_type half.gguf blk.0.ffn_down.weight)" = bf16
+
+# eval: a model is at no distance from itself, and at some from its quantized form.
+printf 'Once upon a time there was a little girl. She had a red ball. She liked to play with her ball in the park.' >text
+expect "eval perplexity" 0 "$tessera" eval perplexity -m "$model" -f text -c 64 --json
+check "perplexity is small" awk -v p="$(json perplexity /perplexity)" 'BEGIN { exit !(p > 1 && p < 50) }'
+check "bits per byte" awk -v b="$(json perplexity /bits_per_byte)" 'BEGIN { exit !(b > 0.1 && b < 4) }'
+expect "eval of stdin" 0 bash -c "'$tessera' eval perplexity -m '$model' -f - -c 64 <text"
+check "eval of stdin prints" grep -q "^perplexity" out
+expect "eval kl of itself" 0 "$tessera" eval kl -m "$model" --reference "$model" -f text -c 64 --json
+check "kl of itself is 0" awk -v k="$(json kl /kl_mean)" -v t="$(json kl /top1_agreement)" 'BEGIN { exit !(k < 1e-6 && t == 1) }'
+expect "eval kl" 0 "$tessera" eval kl -m b.gguf --reference "$model" -f text -c 64 --json
+check "kl of q4_0" awk -v k="$(json kl /kl_mean)" 'BEGIN { exit !(k > 1e-4 && k < 2) }'
+expect "eval kl of two models" 2 "$tessera" eval kl -m "$model" --reference "$root/tests/golden/gpt2" -f text
+expect_error 1 "tessera eval perplexity: none: no such file" "$tessera" eval perplexity -m "$model" -f none
+
+finish
