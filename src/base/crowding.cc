@@ -1,11 +1,15 @@
 #include "base/crowding.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdio>
+#include <span>
+#include <string_view>
 
 namespace tessera {
 namespace {
@@ -19,39 +23,72 @@ constexpr int64_t kFirstRest = 100 * kMillisecond, kLongestRest = 800 * kMillise
 
 }  // namespace
 
-std::optional<int64_t> run_delay_ns(int thread_id) {
-  // "<time on a processor> <time ready without one> <slices>", nanoseconds.
-  char text[96];
-  std::snprintf(text, sizeof(text), "/proc/self/task/%d/schedstat", thread_id);
-  const int file = ::open(text, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return std::nullopt;
-  const ssize_t n = ::read(file, text, sizeof(text));
+namespace {
+
+// The beginning of /proc/self/task/ID/NAME.
+std::string_view read_task_file(int thread_id, const char* name, std::span<char> memory) {
+  std::snprintf(memory.data(), memory.size(), "/proc/self/task/%d/%s", thread_id, name);
+  const int file = ::open(memory.data(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return {};
+  const ssize_t n = ::read(file, memory.data(), memory.size());
   ::close(file);
-  if (n <= 0) return std::nullopt;
-  const char* end = text + n;
-  const char* space = std::find(static_cast<const char*>(text), end, ' ');
-  int64_t delay = 0;
-  if (space == end || std::from_chars(space + 1, end, delay).ec != std::errc()) return std::nullopt;
-  return delay;
+  return {memory.data(), n > 0 ? static_cast<size_t>(n) : 0};
 }
 
-void Crowding::section_ended(int64_t now_ns, int64_t waited_ns, FunctionRef<std::optional<int64_t>(int)> delay) {
+// The number behind the n-th space.
+std::optional<int64_t> number_after(std::string_view text, int spaces) {
+  for (; spaces > 0; --spaces) {
+    const size_t at = text.find(' ');
+    if (at == std::string_view::npos) return std::nullopt;
+    text.remove_prefix(at + 1);
+  }
+  int64_t number = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), number).ec != std::errc()) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+std::optional<int64_t> run_delay_ns(int thread_id) {
+  // "<time on a processor> <time ready without one> <slices>", nanoseconds.
+  std::array<char, 128> memory;
+  return number_after(read_task_file(thread_id, "schedstat", memory), 1);
+}
+
+bool move_away(int thread_id) {
+  // "ID (NAME) STATE ...": the processor is the 37th number behind the name, which may hold anything.
+  std::array<char, 1024> memory;
+  std::string_view text = read_task_file(thread_id, "stat", memory);
+  text.remove_prefix(std::min(text.size(), text.rfind(')') + 1));
+  const int here = sched_getcpu();
+  cpu_set_t all;
+  if (here < 0 || number_after(text, 37) != here || sched_getaffinity(thread_id, sizeof(all), &all) != 0) return false;
+  cpu_set_t others = all;
+  CPU_CLR(static_cast<size_t>(here), &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(thread_id, sizeof(others), &others) != 0) return false;
+  sched_setaffinity(thread_id, sizeof(all), &all);
+  return true;
+}
+
+void Crowding::section_ended(int64_t now_ns, int64_t waited_ns, System& system) {
   if (resting_ > 0) end_rests(now_ns);
   waited_ns_ += waited_ns;
   const int64_t window = now_ns - window_begin_ns_;
   if (window < kWindow) return;
   if (window > kLongestWindow) {
-    begin_window(now_ns, false, delay);
+    begin_window(now_ns, false, system);
     return;
   }
-  const std::optional<int64_t> own = delay(0);
+  const std::optional<int64_t> own = system.delay_ns(0);
   if (!own) return;
   const bool lost = waited_ns_ + *own - threads_[0].delay_ns > window / kLossShare;
   if (lost && suspicious_) {
-    if (const int thread = most_delayed(window, delay); thread > 0) rest(thread, now_ns);
-    begin_window(now_ns, false, delay);
+    const int thread = most_delayed(window, system);
+    const bool moved = thread > 0 && system.separate(thread);
+    if (thread > 0 && !moved) rest(thread, now_ns);
+    begin_window(now_ns, moved, system);
   } else {
-    begin_window(now_ns, lost, delay);
+    begin_window(now_ns, lost, system);
   }
 }
 
@@ -67,19 +104,19 @@ void Crowding::end_rests(int64_t now_ns) {
 }
 
 // `all`: of every thread, so that its end can tell who is crowded.
-void Crowding::begin_window(int64_t now_ns, bool all, FunctionRef<std::optional<int64_t>(int)> delay) {
+void Crowding::begin_window(int64_t now_ns, bool all, System& system) {
   window_begin_ns_ = now_ns;
   waited_ns_ = 0;
   suspicious_ = all;
   for (size_t i = 0; i < (all ? threads_.size() : 1); ++i) {
-    threads_[i].delay_ns = delay(static_cast<int>(i)).value_or(0);
+    threads_[i].delay_ns = system.delay_ns(static_cast<int>(i)).value_or(0);
   }
 }
 
 // The worker to rest; when the driving thread is the crowded one any worker will do: its processor becomes free. 0: nobody.
-int Crowding::most_delayed(int64_t window_ns, FunctionRef<std::optional<int64_t>(int)> delay) const {
+int Crowding::most_delayed(int64_t window_ns, System& system) const {
   const int64_t least = window_ns / kDelayShare;
-  const auto in_window = [&](size_t i) { return delay(static_cast<int>(i)).value_or(0) - threads_[i].delay_ns; };
+  const auto in_window = [&](size_t i) { return system.delay_ns(static_cast<int>(i)).value_or(0) - threads_[i].delay_ns; };
   int worst = 0, last = 0;
   int64_t most = least;
   for (size_t i = 1; i < threads_.size(); ++i) {

@@ -4,7 +4,8 @@
 // end of a short section (a matmul of a decode step takes 0.1 ms, a scheduler's slice 3 ms) loses more than the thread
 // contributes. So the pool measures, in windows of some milliseconds, how long its driving thread waited and how long
 // the threads stood ready without a processor; where that is a sixth of the time one thread rests, and is tried again after a
-// tenth of a second. Results do not depend on who works (thread_pool.h).
+// tenth of a second. When the two stand on one processor (a scheduler with many others to serve may leave them there) the
+// worker is moved instead. Results do not depend on who works (thread_pool.h).
 #ifndef TESSERA_BASE_CROWDING_H_
 #define TESSERA_BASE_CROWDING_H_
 
@@ -12,22 +13,29 @@
 #include <optional>
 #include <vector>
 
-#include "base/function_ref.h"
-
 namespace tessera {
 
 // How long the thread stood ready to run and had no processor; nothing where the system does not tell.
 std::optional<int64_t> run_delay_ns(int thread_id);
+// If the thread stands on the caller's processor and may run elsewhere: moves it there.
+bool move_away(int thread_id);
 
 class Crowding {
  public:
+  // What the policy asks and does, by number of the thread.
+  struct System {
+    virtual ~System() = default;
+    virtual std::optional<int64_t> delay_ns(int thread) = 0;  // run_delay_ns
+    virtual bool separate(int thread) = 0;  // if it stands on thread 0's processor: moves it away and says so
+  };
+
   explicit Crowding(int threads) : threads_(static_cast<size_t>(threads)) {}
 
   bool rests(int thread) const { return threads_[static_cast<size_t>(thread)].rest_until_ns != 0; }
   int resting() const { return resting_; }
 
-  // After each section. `waited_ns`: how long thread 0 slept until the others had finished. `delay`: run_delay_ns by number.
-  void section_ended(int64_t now_ns, int64_t waited_ns, FunctionRef<std::optional<int64_t>(int thread)> delay);
+  // After each section. `waited_ns`: how long thread 0 slept until the others had finished.
+  void section_ended(int64_t now_ns, int64_t waited_ns, System& system);
 
  private:
   struct Thread {
@@ -35,8 +43,8 @@ class Crowding {
     int64_t delay_ns = 0;       // at the beginning of the window
   };
   void end_rests(int64_t now_ns);
-  void begin_window(int64_t now_ns, bool all, FunctionRef<std::optional<int64_t>(int)> delay);
-  int most_delayed(int64_t window_ns, FunctionRef<std::optional<int64_t>(int)> delay) const;
+  void begin_window(int64_t now_ns, bool all, System& system);
+  int most_delayed(int64_t window_ns, System& system) const;
   void rest(int thread, int64_t now_ns);
 
   std::vector<Thread> threads_;

@@ -11,21 +11,28 @@ namespace {
 constexpr int64_t kMillisecond = 1'000'000;
 
 // Sections of 1 ms; thread i stands without a processor for `share[i]` of the time, and thread 0 sleeps for `waited`.
-class Machine {
+class Machine : Crowding::System {
  public:
   explicit Machine(int threads) : share(static_cast<size_t>(threads)), crowding(threads) {}
   void run_for(int64_t milliseconds) {
     for (int64_t i = 0; i < milliseconds; ++i) {
       now_ += kMillisecond;
-      crowding.section_ended(now_, static_cast<int64_t>(waited * kMillisecond), [this](int thread) -> std::optional<int64_t> {
-        if (!tells) return std::nullopt;
-        return static_cast<int64_t>(share[static_cast<size_t>(thread)] * static_cast<double>(now_));
-      });
+      crowding.section_ended(now_, static_cast<int64_t>(waited * kMillisecond), *this);
     }
+  }
+  std::optional<int64_t> delay_ns(int thread) override {
+    if (!tells) return std::nullopt;
+    return static_cast<int64_t>(share[static_cast<size_t>(thread)] * static_cast<double>(now_));
+  }
+  bool separate(int thread) override {
+    if (!on_one_processor) return false;
+    on_one_processor = false;
+    share[static_cast<size_t>(thread)] = waited = 0;
+    return true;
   }
   std::vector<double> share;
   double waited = 0;
-  bool tells = true;
+  bool tells = true, on_one_processor = false;
   Crowding crowding;
 
  private:
@@ -49,6 +56,15 @@ TEST(Crowding, TheCrowdedWorkerRestsAndComesBack) {
   EXPECT_EQ(m.crowding.resting(), 1);
   m.share[2] = m.waited = 0;
   m.run_for(150);
+  EXPECT_EQ(m.crowding.resting(), 0);
+}
+
+TEST(Crowding, AWorkerOnTheDriversProcessorIsMoved) {
+  Machine m(2);
+  m.share[1] = m.waited = 0.5;
+  m.on_one_processor = true;
+  m.run_for(100);
+  EXPECT_FALSE(m.on_one_processor);
   EXPECT_EQ(m.crowding.resting(), 0);
 }
 
@@ -86,6 +102,7 @@ TEST(Crowding, SystemsThatDoNotTell) {
   EXPECT_EQ(m.crowding.resting(), 0);
   EXPECT_EQ(run_delay_ns(-1), std::nullopt);
   EXPECT_GE(run_delay_ns(gettid()).value_or(0), 0);
+  EXPECT_FALSE(move_away(-1));
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ struct alignas(64) Share {
 // others have done the work and the offer is gone.
 enum State : uint32_t { kIdle, kOffered, kWorking, kStop };
 
-struct ThreadPool::Shared {
+struct ThreadPool::Shared : Crowding::System {
   struct alignas(64) Seat {
     std::atomic<uint32_t> state{kIdle};
     std::atomic<int> thread_id{0};
@@ -154,8 +154,11 @@ struct ThreadPool::Shared {
     for (int i = 1; i < threads(); ++i) waited_ns += wait_for(seats[static_cast<size_t>(i)], all);
     in_section = false;
     seats[0].thread_id = gettid();
-    crowding.section_ended(now_ns(), waited_ns, [this](int thread) { return run_delay_ns(seats[static_cast<size_t>(thread)].thread_id); });
+    crowding.section_ended(now_ns(), waited_ns, *this);
   }
+
+  std::optional<int64_t> delay_ns(int thread) override { return run_delay_ns(seats[static_cast<size_t>(thread)].thread_id); }
+  bool separate(int thread) override { return move_away(seats[static_cast<size_t>(thread)].thread_id); }
 
   int64_t wait_for(Seat& seat, bool all) {
     int64_t waited_ns = 0;
