@@ -96,6 +96,8 @@ struct BlockTask {
   int64_t blocks;             // of the range; the range begins at a multiple of the group
   TileOutput out;
   const int8_t* next_codes;   // many: codes of the tile that follows at the same columns, or null
+  const uint8_t* ahead = nullptr;  // few, several tiles: what is fetched meanwhile, this many bytes per block
+  int64_t ahead_bytes = 0;
 };
 
 struct FloatTask {

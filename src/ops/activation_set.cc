@@ -103,10 +103,8 @@ RowTile ActivationSet::row_tile(int64_t t) const {
 ActivationSet make_activation_set(OpContext& ctx, ActivationForm form, Rows<const float> x) {
   const bool blocks = form == ActivationForm::kBlocks || form == ActivationForm::kSuperBlocks;
   const bool integers = blocks || form == ActivationForm::kRow;
-  // Tiles of equal width: 8 tokens become 4 + 4, not 6 + 2. Tiles of 8 spill sums; they pay where they save the third
-  // pass over the packed weights (8 + 8: 506 GOP/s, 6 + 5 + 5: 477; but 8: 434, 4 + 4: 528; q4_0).
-  const bool pair_of_wide = x.rows > kBlockTokens && x.rows <= 2 * kBlockTokens;
-  const int64_t widest = !integers ? kFloatTokens : pair_of_wide ? kBlockTokens : kManyBlockTokens;
+  // Tiles of equal width: 8 tokens become 4 + 4, not 6 + 2. Wider ones spill sums.
+  const int64_t widest = integers ? kManyBlockTokens : kFloatTokens;
   const int64_t tiles = ceil_div(x.rows, widest);
   ActivationSet set{form, x.rows, x.cols, ceil_div(x.rows, tiles), 0, 0, nullptr, nullptr};
   set.tiles = ceil_div(x.rows, set.width);

@@ -14,7 +14,7 @@ namespace {
 
 // Up to this many tiles of tokens the packed weights are unpacked in registers, tile by tile; from here on it pays to
 // unpack a panel into L1 once and to read it for all tiles.
-constexpr int64_t kFewTiles = 2;
+constexpr int64_t kFewTiles = 6;
 // Tokens whose sums of one panel stay in L2 while the columns are walked range by range.
 constexpr int64_t kChunkTokens = 516;
 // Weights that a thread takes at a time, few tokens: long enough to stream, short enough to share at the end.
@@ -101,8 +101,13 @@ class PanelRun {
   void few_blocks() {
     const auto kernel = kernels().matmul.few[job_.w->codec];
     const int64_t blocks = ceil_div<int64_t>(x_.cols, kBlockCols);
-    for (int64_t t = first_; t < last_; ++t) {
-      kernel(BlockTask{panel_, nullptr, x_.block_tile(t), blocks, output(t, true, true), nullptr});
+    // Several tiles: each fetches its share of the panel that comes next.
+    const int64_t tiles = last_ - first_, bytes = static_cast<int64_t>(job_.w->panel_bytes);
+    const int64_t share = tiles > 1 ? ceil_div(ceil_div(bytes, blocks), tiles) : 0;
+    const uint8_t* ahead = panel_ + bytes;
+    for (int64_t t = first_; t < last_; ++t, ahead += share * blocks) {
+      kernel(BlockTask{panel_, nullptr, x_.block_tile(t), blocks, output(t, true, true), nullptr,
+                       share > 0 ? ahead : nullptr, share});
     }
   }
 
