@@ -24,6 +24,7 @@ const std::vector<Layer>& layers() {
   static const std::vector<Layer> all = [] {
     std::vector<Layer> found;
     for (const KernelLayer& layer : kernel_layers()) {
+      if (layer.attention == nullptr) continue;  // the one below again
       auto table = build_kernel_table(layer.name, cpu_features());
       if (table.ok()) found.push_back({layer.name, *table});
     }

@@ -2,6 +2,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 #include <fstream>
@@ -34,9 +37,7 @@ uint32_t cpu_features() {
     }
 #elif defined(__aarch64__)
     f |= kCpuNeon;
-#if defined(__ARM_FEATURE_DOTPROD)
-    f |= kCpuNeonDot;
-#endif
+    if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) f |= kCpuNeonDot;
 #endif
     return f;
   }();

@@ -16,6 +16,10 @@ constexpr KernelLayer kLayers[] = {
     {"avx512", kCpuAvx2 | kCpuAvx512, avx512::apply, avx512::apply, avx512::apply},
     {"avx512_vnni", kCpuAvx2 | kCpuAvx512 | kCpuAvx512Vnni, avx512_vnni::apply, nullptr, avx512_vnni::apply},
     {"avx512_bf16", kCpuAvx2 | kCpuAvx512 | kCpuAvx512Bf16, avx512_bf16::apply, nullptr, avx512_bf16::apply},
+#elif defined(__aarch64__)
+    // No elementwise: NEON is the baseline that the generic loops are compiled for.
+    {"neon", kCpuNeon, neon::apply, nullptr, neon::apply},
+    {"neon_dotprod", kCpuNeon | kCpuNeonDot, neon_dotprod::apply, nullptr, nullptr},
 #endif
 };
 

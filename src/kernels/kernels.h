@@ -1,6 +1,6 @@
 // The kernel table: every loop whose speed matters, as function pointers, filled once at start. An ordered list of
-// layers (generic, avx2, avx512, avx512_vnni, avx512_bf16) is applied; each overwrites what it improves and runs only
-// where the processor has its features. TESSERA_KERNELS=avx2 stops after the layer of that name.
+// layers (generic, avx2, avx512, avx512_vnni, avx512_bf16; on AArch64 generic, neon, neon_dotprod) is applied; each
+// overwrites what it improves and runs only where the processor has its features. TESSERA_KERNELS=avx2 stops after the layer of that name.
 //
 // Kernels are bare loops: shapes are checked in ops/, there is no error path here.
 #ifndef TESSERA_KERNELS_KERNELS_H_

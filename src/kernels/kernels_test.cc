@@ -24,11 +24,14 @@ TEST(KernelTable, CapIsHonest) {
     if ((layers[cap].features & ~cpu_features()) != 0) continue;
     const auto table = build_kernel_table(layers[cap].name, cpu_features());
     ASSERT_TRUE(table.ok());
+    bool fills = false;
     for (const KernelSlot& slot : kernel_slots(*table)) {
+      fills |= std::string_view(layers[cap].name) == slot.layer;
       bool allowed = slot.name == "matmul.pairs.bf16" && std::string_view(slot.layer) == "none";
       for (size_t i = 0; i <= cap; ++i) allowed |= std::string_view(layers[i].name) == slot.layer;
       EXPECT_TRUE(allowed) << slot.name << " is of " << slot.layer << " under cap " << layers[cap].name;
     }
+    EXPECT_TRUE(fills) << layers[cap].name;
   }
 }
 
@@ -36,6 +39,8 @@ TEST(KernelTable, BadCapsAreRefused) {
   EXPECT_EQ(build_kernel_table("sse9", cpu_features()).status().code(), StatusCode::kInvalidArgument);
 #if defined(__x86_64__)
   EXPECT_EQ(build_kernel_table("avx512", kCpuAvx2).status().code(), StatusCode::kUnsupported);
+#elif defined(__aarch64__)
+  EXPECT_EQ(build_kernel_table("neon_dotprod", kCpuNeon).status().code(), StatusCode::kUnsupported);
 #endif
 }
 

@@ -1,7 +1,7 @@
 // What each kernel layer overwrites in the table: declared here, defined in the layer's folder, one file per subject
 // (avx2/matmul.cc defines avx2::apply(MatmulKernels&)). A layer that has nothing for a subject declares nothing.
 //
-// Rules of files under avx2/, avx512/, ...: they are compiled with extra CPU flags, so they must define nothing that
+// Rules of files under avx2/, neon/, ...: they are compiled with extra CPU flags, so they must define nothing that
 // another file could define too: no inline functions or templates of namespace scope without `static` or an
 // unnamed namespace, no standard containers or algorithms. A linker that keeps one copy of a shared function could
 // keep the one with AVX-512 for everybody. kernels_symbols test checks the objects for weak symbols.
@@ -41,6 +41,15 @@ namespace avx512_bf16 {
 void apply(MatmulKernels& table);
 void apply(AttentionKernels& table);
 }  // namespace avx512_bf16
+
+namespace neon {
+void apply(MatmulKernels& table);
+void apply(AttentionKernels& table);
+}  // namespace neon
+
+namespace neon_dotprod {
+void apply(MatmulKernels& table);
+}  // namespace neon_dotprod
 
 }  // namespace tessera
 

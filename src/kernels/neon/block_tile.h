@@ -1,0 +1,302 @@
+// Matmul of block-quantized weights for the NEON layers, written once over dot4(): sums of four products in each 32-bit lane.
+// neon_dotprod/ compiles it with the sdot instruction, neon/ with widening multiplies, which every AArch64 processor has.
+// Included by one file per layer, so everything has internal linkage.
+//
+// The same panels and the same sums as every other layer. A register holds one step (4 columns) of 4 rows. sdot multiplies
+// signed by signed bytes: codes up to 127 go in as they are, those with offset 128 are made signed by flipping their top bit.
+// Activations stand as [step][token][4]: 16 bytes are loaded and the instruction picks the token's lane.
+// A tile is up to 8 tokens x 8 rows (16 sums in 32 registers), 16 rows for 2 or 3 tokens, the whole panel for one, so that
+// one token walks the panel once. Bound: the sdot rate, less two operations (convert, multiply-add) per 8 sdot. Checked for
+// correctness only, never timed: docs/performance.md.
+#ifndef TESSERA_KERNELS_NEON_BLOCK_TILE_H_
+#define TESSERA_KERNELS_NEON_BLOCK_TILE_H_
+
+#include "kernels/neon/packed.h"
+
+namespace tessera {
+namespace {
+
+// sum + the products of four rows' codes with the four activations of word `word` at x. With sdot, `word` is a constant after
+// unrolling and the instruction picks the lane; the words in front of it in its 16 bytes are there, those behind it too.
+#if defined(__ARM_FEATURE_DOTPROD)
+constexpr int kUnrolledSteps = 8;
+TESSERA_STATIC_INLINE int32x4_t dot4(int32x4_t sum, int8x16_t code, const int8_t* x, int word) {
+  const int8x16_t four_words = vld1q_s8(x + word / 4 * 16);
+  switch (word % 4) {
+    case 0: return vdotq_laneq_s32(sum, code, four_words, 0);
+    case 1: return vdotq_laneq_s32(sum, code, four_words, 1);
+    case 2: return vdotq_laneq_s32(sum, code, four_words, 2);
+    default: return vdotq_laneq_s32(sum, code, four_words, 3);
+  }
+}
+#else
+constexpr int kUnrolledSteps = 1;  // more: three times the code, and minutes to compile
+// Two products fit 16 bits: activations are at most 127, codes at most 128 in magnitude.
+TESSERA_STATIC_INLINE int32x4_t dot4(int32x4_t sum, int8x16_t code, const int8_t* x, int word) {
+  int32_t four;
+  __builtin_memcpy(&four, x + 4 * word, 4);
+  const int8x16_t spread = vreinterpretq_s8_s32(vdupq_n_s32(four));
+  const int16x8_t low = vmull_s8(vget_low_s8(code), vget_low_s8(spread));
+  return vpadalq_s16(sum, vpaddq_s16(low, vmull_high_s8(code, spread)));
+}
+#endif
+
+constexpr int tile_vectors(int width) { return width == 1 ? 8 : width <= 3 ? 4 : 2; }
+
+template <BlockKind kind>
+constexpr int kHalvesOf = kind == kScale16 || kind == kScale16Min ? 2 : 1;
+
+// Weights of an unpacked range.
+template <BlockKind kind>
+struct Unpacked {
+  static constexpr BlockKind kKind = kind;
+  static constexpr int kHalves = kHalvesOf<kind>;
+  const UnpackedPanel& w;
+
+  inline __attribute__((always_inline)) uint8x16_t code(int64_t b, int step, int vector) const {
+    return vld1q_u8(w.codes + b * w.code_stride + 128 * step + 16 * vector);
+  }
+  inline __attribute__((always_inline)) float32x4_t scale(int64_t b, int half, int vector) const {
+    return vld1q_f32(w.scale + (b * kHalves + half) * kPanelRows + 4 * vector);
+  }
+  inline __attribute__((always_inline)) float32x4_t bias(int64_t b, int vector) const {
+    return vld1q_f32(w.bias + b * kPanelRows + 4 * vector);
+  }
+  inline __attribute__((always_inline)) float32x4_t neg_d_min(int64_t b, int vector) const {
+    return vld1q_f32(w.neg_d_min + b / kMostGroupBlocks * kPanelRows + 4 * vector);
+  }
+  inline __attribute__((always_inline)) int16x4x2_t mins(int64_t b, int vector) const {
+    return vld2_s16(w.mins + ((kind == kScale32Min ? b / 2 : b) * kPanelRows + 4 * vector) * 2);
+  }
+};
+
+// kSigned: codes have offset 128, which flipping the top bit takes out.
+template <class Source, int W, bool kSigned>
+struct Tile {
+  static constexpr BlockKind kKind = Source::kKind;
+  static constexpr int V = tile_vectors(W);
+  static constexpr int kHalves = kHalvesOf<kKind>;
+  static constexpr int kSteps = 8 / kHalves;
+  static constexpr int64_t kGroup = activation_blocks(kKind);
+  static constexpr bool kMins = kKind == kScale32Min || kKind == kScale16Min;
+  static constexpr bool kOffset = (kKind == kScale32 || kKind == kScale16) && !kSigned;
+
+  static void run(const Source& w, const BlockTask& task, int offset_shift) {
+    const TileOutput& out = task.out;
+    const int shift = (kHalves == 2 ? 5 : 7) - offset_shift;
+    for (int first = 0; first < kPanelRows / 4; first += V) {
+      float sums[W * V * 4];
+      for (int t = 0; t < W; ++t) {
+        for (int v = 0; v < V; ++v) {
+          const float* in = out.c_in + t * out.c_in_stride + 4 * (first + v);
+          vst1q_f32(sums + 4 * (t * V + v), out.c_in != nullptr ? vld1q_f32(in) : vdupq_n_f32(0));
+        }
+      }
+      for (int64_t begin = 0; begin < task.blocks; begin += kGroup) {
+        const int64_t end = task.blocks - begin < kGroup ? task.blocks : begin + kGroup;
+        group(w, task.x, begin, end, first, shift, sums);
+      }
+      for (int t = 0; t < W; ++t) {
+        for (int v = 0; v < V; ++v) {
+          float32x4_t y = vld1q_f32(sums + 4 * (t * V + v));
+          if (out.add != nullptr) y = vaddq_f32(y, vld1q_f32(out.add + t * out.add_stride + 4 * (first + v)));
+          vst1q_f32(out.c_out + t * out.c_out_stride + 4 * (first + v), y);
+        }
+      }
+    }
+  }
+
+  static inline __attribute__((always_inline)) void group(const Source& w, const BlockTile& x, int64_t begin,
+                                                          int64_t end, int first, int shift, float* sums) {
+    float32x4_t acc[W][V];
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) acc[t][v] = vdupq_n_f32(0);
+    }
+    for (int64_t b = begin; b < end; ++b) {
+#pragma GCC unroll 2
+      for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, first, shift, acc);
+      if constexpr (kKind == kScale32Bias) add_bias(w, x, b, first, acc);
+    }
+    if constexpr (kMins) add_mins(w, x, begin, end, first, acc);
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) {
+      const float x_scale = x.scale[begin / kGroup * W + t];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        float* sum = sums + 4 * (t * V + v);
+        vst1q_f32(sum, vfmaq_n_f32(vld1q_f32(sum), acc[t][v], x_scale));
+      }
+    }
+  }
+
+  static inline __attribute__((always_inline)) void add_block(const Source& w, const BlockTile& x, int64_t b, int half,
+                                                              int first, int shift, float32x4_t (&acc)[W][V]) {
+    int32x4_t dot[W][V];
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) {
+      const int32_t* start = kHalves == 2 ? x.start16 + (b * 2 + half) * W + t : x.start32 + b * W + t;
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) dot[t][v] = vdupq_n_s32(kOffset ? *start >> shift : 0);
+    }
+    const int8_t* codes = x.codes + (b * 8 + half * kSteps) * W * 4;
+#pragma GCC unroll kUnrolledSteps
+    for (int step = 0; step < kSteps; ++step) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        uint8x16_t code = w.code(b, half * kSteps + step, first + v);
+        if constexpr (kSigned) code = veorq_u8(code, vdupq_n_u8(0x80));
+#pragma GCC unroll 8
+        for (int t = 0; t < W; ++t) {
+          dot[t][v] = dot4(dot[t][v], vreinterpretq_s8_u8(code), codes, step * W + t);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      const float32x4_t scale = w.scale(b, half, first + v);
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) acc[t][v] = vfmaq_f32(acc[t][v], vcvtq_f32_s32(dot[t][v]), scale);
+    }
+  }
+
+  static inline __attribute__((always_inline)) void add_bias(const Source& w, const BlockTile& x, int64_t b, int first,
+                                                             float32x4_t (&acc)[W][V]) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      const float32x4_t bias = w.bias(b, first + v);
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) acc[t][v] = vfmaq_n_f32(acc[t][v], bias, static_cast<float>(x.start32[b * W + t]));
+    }
+  }
+
+  static inline __attribute__((always_inline)) void add_mins(const Source& w, const BlockTile& x, int64_t begin,
+                                                             int64_t end, int first, float32x4_t (&acc)[W][V]) {
+    constexpr int64_t blocks = kKind == kScale32Min ? 2 : 1;  // of a pair
+    const int16_t* pairs = kKind == kScale32Min ? x.pair32 : x.pair16;
+    int32x4_t sums[W][V];
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) sums[t][v] = vdupq_n_s32(0);
+    }
+    for (int64_t b = begin; b < end; b += blocks) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        const int16x4x2_t m = w.mins(b, first + v);
+#pragma GCC unroll 8
+        for (int t = 0; t < W; ++t) {
+          const int16_t* pair = pairs + (b / blocks * W + t) * 2;
+          sums[t][v] = vmlal_n_s16(vmlal_n_s16(sums[t][v], m.val[0], pair[0]), m.val[1], pair[1]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      const float32x4_t d = w.neg_d_min(begin, first + v);
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) acc[t][v] = vfmaq_f32(acc[t][v], vcvtq_f32_s32(sums[t][v]), d);
+    }
+  }
+};
+
+template <bool kSigned, class Source>
+void run(const Source& source, const BlockTask& task, int offset_shift) {
+  switch (task.x.width) {
+    case 1: return Tile<Source, 1, kSigned>::run(source, task, offset_shift);
+    case 2: return Tile<Source, 2, kSigned>::run(source, task, offset_shift);
+    case 3: return Tile<Source, 3, kSigned>::run(source, task, offset_shift);
+    case 4: return Tile<Source, 4, kSigned>::run(source, task, offset_shift);
+    case 5: return Tile<Source, 5, kSigned>::run(source, task, offset_shift);
+    case 6: return Tile<Source, 6, kSigned>::run(source, task, offset_shift);
+    case 7: return Tile<Source, 7, kSigned>::run(source, task, offset_shift);
+    default: return Tile<Source, 8, kSigned>::run(source, task, offset_shift);
+  }
+}
+static_assert(kBlockTokens == 8);
+
+template <int codec>
+void few(const BlockTask& task) {
+  run<has_offset_128(codec)>(Packed<codec>{task.panel}, task, block_layout(codec).offset_shift);
+}
+template <BlockKind kind>
+void many(const BlockTask& task) {
+  // Only q8_0 and iq4 have codes above 127, and only they have offset 128.
+  if (kind == kScale32 && task.w->offset_shift == 7) return run<kind == kScale32>(Unpacked<kind>{*task.w}, task, 7);
+  run<false>(Unpacked<kind>{*task.w}, task, task.w->offset_shift);
+}
+
+// One scale per row: nothing but dot products between the first and the last column.
+template <int W>
+void row_tile(const RowTask& task) {
+  constexpr int V = tile_vectors(W);
+  const TileOutput& out = task.out;
+  for (int first = 0; first < kPanelRows / 4; first += V) {
+    int32x4_t dot[W][V];
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) dot[t][v] = vdupq_n_s32(0);
+    }
+    // Columns come in multiples of a block: four steps are 16 whole bytes of activations per token.
+    for (int64_t begin = 0; begin < task.cols / 4; begin += 4) {
+      const int8_t* x = task.x.codes + begin * W * 4;
+#pragma GCC unroll kUnrolledSteps
+      for (int step = 0; step < 4; ++step) {
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) {
+          const uint8x16_t code = vld1q_u8(task.panel + (begin + step) * 128 + 16 * (first + v));
+          const int8x16_t w = vreinterpretq_s8_u8(veorq_u8(code, vdupq_n_u8(0x80)));
+#pragma GCC unroll 8
+          for (int t = 0; t < W; ++t) dot[t][v] = dot4(dot[t][v], w, x, step * W + t);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        const int row = 4 * (first + v);
+        const float32x4_t scale = vmulq_n_f32(vld1q_f32(task.row_scale + row), task.x.scale[t]);
+        float32x4_t y = vmulq_f32(vcvtq_f32_s32(dot[t][v]), scale);
+        if (out.add != nullptr) y = vaddq_f32(y, vld1q_f32(out.add + t * out.add_stride + row));
+        vst1q_f32(out.c_out + t * out.c_out_stride + row, y);
+      }
+    }
+  }
+}
+
+void row_w8(const RowTask& task) {
+  switch (task.x.width) {
+    case 1: return row_tile<1>(task);
+    case 2: return row_tile<2>(task);
+    case 3: return row_tile<3>(task);
+    case 4: return row_tile<4>(task);
+    case 5: return row_tile<5>(task);
+    case 6: return row_tile<6>(task);
+    case 7: return row_tile<7>(task);
+    default: return row_tile<8>(task);
+  }
+}
+
+template <int... codec>
+struct Codecs {
+  static void apply(MatmulKernels& table) { ((table.few[codec] = few<codec>), ...); }
+};
+
+void apply_blocks(MatmulKernels& table) {
+  Codecs<kPackedQ8_0, kPackedQ4_0, kPackedQ4_1, kPackedQ5_0, kPackedQ5_1, kPackedQ2_K, kPackedQ3_K, kPackedQ4_K,
+         kPackedQ5_K, kPackedQ6_K, kPackedIQ4_NL, kPackedIQ4_XS, kPackedMXFP4>::apply(table);
+  table.many[kScale32] = many<kScale32>;
+  table.many[kScale32Bias] = many<kScale32Bias>;
+  table.many[kScale32Min] = many<kScale32Min>;
+  table.many[kScale16] = many<kScale16>;
+  table.many[kScale16Min] = many<kScale16Min>;
+  table.row_w8 = row_w8;
+}
+
+}  // namespace
+}  // namespace tessera
+
+#endif  // TESSERA_KERNELS_NEON_BLOCK_TILE_H_
