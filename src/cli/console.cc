@@ -1,6 +1,7 @@
 #include "cli/console.h"
 
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -24,6 +25,11 @@ void on_interrupt(int) {
 }
 
 constexpr int kBarWidth = 30;
+
+size_t terminal_columns() {
+  struct winsize size {};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
 
 }  // namespace
 
@@ -56,7 +62,9 @@ bool ProgressBar::update(uint64_t done, uint64_t total, const std::string& note)
     std::string bar(static_cast<size_t>(filled), '#');
     bar.resize(kBarWidth, '.');
     const double left = share > 0 ? elapsed / share - elapsed : 0;
-    std::fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %.0f s left  %s", title_.c_str(), bar.c_str(), 100 * share, left, note.c_str());
+    std::string line = fmt::format("{} [{}] {:3.0f} %  {:.0f} s left  {}", title_, bar, 100 * share, left, note);
+    line.resize(std::min(line.size(), terminal_columns() - 1));  // a line that wraps could not be redrawn
+    std::fprintf(stderr, "\r\033[K%s", line.c_str());
     std::fflush(stderr);
     drawn_ = true;
   }

@@ -1,9 +1,10 @@
 # What the tests of the program share. Each runs the program as a user does and looks at what a user sees: output, exit codes, error
-# lines. Sourced with the arguments TESSERA MODEL.gguf JSON_CHECK; ends with `finish`.
+# lines. Sourced with the arguments TESSERA MODEL.gguf FOLDER_OF_TOOLS (json_check, on_terminal); ends with `finish`.
 set -uo pipefail
 tessera=$1
 model=$2
-json_check=$3
+tools=$3
+json_check=$tools/json_check
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

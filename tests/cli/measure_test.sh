@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# plan, bench and synth as a user runs them; what claims to be JSON is JSON. Progress shows on a terminal only.
+source "$(dirname "$0")/lib.sh"
+cd "$work" || exit 1
+
+expect "plan --json" 0 "$tessera" plan "$model" --json
+json "plan" "" >/dev/null
+expect "plan --list" 0 "$tessera" plan --list
+expect "plan a named model" 0 "$tessera" plan llama-3-8b --hardware h100 -p 1k -n 64
+check "plan says something" test "$(wc -l <out)" -gt 5
+
+bench=("$tessera" bench -m "$model" -r 2 -t 1 --no-warmup)
+expect "bench" 0 "${bench[@]}" -p 16 -n 4 -o json
+check "bench -o json: two tests" test "$(json bench /1/n_gen)" = 4
+cp out before.json
+expect "bench of lists" 0 "${bench[@]}" -p 8,16 -n 0 -o jsonl
+check "bench of lists: one line a test" test "$(wc -l <out)" = 2
+expect "bench: repeated flags add up" 0 "${bench[@]}" -p 8 -p 16 -n 0 -o csv
+check "bench: repeated flags add up" test "$(wc -l <out)" = 3
+expect "bench twin" 0 env TESSERA_OUTPUT=json "${bench[@]}" -p 8 -n 0
+json "TESSERA_OUTPUT=json" /0/avg_ts >/dev/null
+expect "bench compare" 0 "$tessera" bench compare before.json before.json
+expect "bench of nothing" 1 "$tessera" bench -m none.gguf -p 1 -n 0
+check "bench of nothing is one line" test "$(grep -c . err)" = 1
+expect_error 2 'tessera bench: -p x: expected numbers or ranges first-last[+step|*factor]' "${bench[@]}" -p x
+
+expect "synth" 0 "$tessera" synth --like smollm2-135m --layers 2 --vocab 1000 --type Q4_0 -o s.gguf
+expect "what synth wrote runs" 0 "$tessera" run -m s.gguf -p hi -n 2 --ignore-eos
+expect_error 2 'tessera synth: --kv-heads 5: expected a divisor of --heads 9' \
+  "$tessera" synth --like smollm2-135m --kv-heads 5 -o t.gguf
+check "nothing after an error" test ! -e t.gguf
+
+# A terminal gets a bar, which is gone at the end; a file gets none (quantize in files_test).
+"$tessera" synth --like tinyllama-1.1b --layers 1 --vocab 2000 --type f16 -o big.gguf >/dev/null
+expect "quantize on a terminal" 0 "$tools/on_terminal" "$tessera" quantize big.gguf b4.gguf q3_k_m
+check "a bar on a terminal" grep -qE "writing \[#*\.*\] +[0-9]+ %" out
+check "the bar is taken away" grep -q $'\r\033\[K' out
+# shellcheck disable=SC2016
+expect "errors to a file" 0 "$tools/on_terminal" bash -c '"$0" quantize big.gguf b5.gguf q4_0 2>err.txt' "$tessera"
+check "no bar in a file" test ! -s err.txt
+
+finish
