@@ -1,19 +1,10 @@
 #include "model/weight_binder.h"
 
-#include <algorithm>
-
 #include "quant/block_format.h"
 
 namespace tessera {
-namespace {
-
-// While one tensor is packed, the disk fetches the next ones: a cold load then takes the time of reading the file.
-constexpr size_t kTensorsAhead = 6;
-
-}  // namespace
-
 WeightBinder::WeightBinder(const WeightSource& source, ThreadPool& pool, LoadProgress progress)
-    : source_(source), pool_(pool), progress_(progress) {
+    : source_(source), pool_(pool), progress_(progress), read_ahead_(source) {
   for (const WeightInfo& info : source.weights()) total_bytes_ += info.bytes;
 }
 
@@ -26,14 +17,12 @@ Result<const WeightInfo*> WeightBinder::expect(const std::string& name, const Sh
   if (block_format(info->dtype) == nullptr) {
     return unsupported("{}: expected a weight type, found {}", name, to_string(info->dtype));
   }
-  const std::span<const WeightInfo> all = source_.weights();
-  const auto first = static_cast<size_t>(info - all.data());
-  for (size_t i = first; i < std::min(all.size(), first + kTensorsAhead); ++i) source_.will_read(all[i]);
   return info;
 }
 
 Status WeightBinder::done(const WeightInfo& info) {
   source_.release(info);
+  read_ahead_.packed(info.bytes);
   done_bytes_ += info.bytes;
   if (!progress_(done_bytes_, total_bytes_)) return {StatusCode::kCancelled, "loading was cancelled"};
   return {};

@@ -9,6 +9,7 @@
 
 #include "base/thread_pool.h"
 #include "formats/weight_source.h"
+#include "model/read_ahead.h"
 #include "model/transformer.h"
 #include "ops/linear.h"
 
@@ -34,6 +35,7 @@ class WeightBinder {
   const WeightSource& source_;
   ThreadPool& pool_;
   LoadProgress progress_;
+  ReadAhead read_ahead_;
   uint64_t done_bytes_ = 0;
   uint64_t total_bytes_ = 0;
 };

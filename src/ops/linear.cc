@@ -284,7 +284,7 @@ Result<Linear> Linear::pack(const Source& source, ThreadPool& pool) {
   TESSERA_ASSIGN_OR_RETURN(matrix->data, WeightBytes::allocate(bytes));
 
   uint8_t* data = matrix->data.data();
-  const int64_t grain = std::max<int64_t>(1, (1 << 20) / static_cast<int64_t>(matrix->panel_bytes));
+  const int64_t grain = std::max<int64_t>(1, (1 << 18) / static_cast<int64_t>(matrix->panel_bytes));
   pool.parallel_for(matrix->panels(), grain, [&](int64_t begin, int64_t end, int) {
     const int64_t last_row = std::min(end * kPanelRows, source.rows);
     source.read_rows(begin * kPanelRows, last_row, [&](const std::byte* stored) {
