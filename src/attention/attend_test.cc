@@ -175,6 +175,8 @@ double weight_unit(const std::string& layer, KvType v) {
   if (layer == "avx512_bf16" && v == kKvBf16) return f32 + 0x1p-8;
   return f32;
 }
+// Queries and weights of 8 bits against q8_0 pages; the other layers compute with f32.
+bool has_byte_products(const std::string& layer) { return layer == "avx512_vnni" || layer == "avx512_bf16"; }
 
 Reference oracle(const Fixture& f, const Sequence& s, int64_t begin, int64_t tokens, KeyPlan plan, ScoreProgram program,
                  const std::string& layer) {
@@ -201,7 +203,7 @@ Reference oracle(const Fixture& f, const Sequence& s, int64_t begin, int64_t tok
           k_size += std::abs(k);
         }
         double error = size * query_unit(layer, f.layout.k_type, dim);
-        if (f.layout.k_type == kKvQ8) error += k_size * q_max * 0x1p-15;  // 16-bit queries
+        if (f.layout.k_type == kKvQ8 && has_byte_products(layer)) error += k_size * q_max * 0.5001 / 127;
         score_error = std::max(score_error, error * program.scale);
         dot *= program.scale;
         if (program.softcap != 0) dot = program.softcap * std::tanh(dot / program.softcap);
@@ -218,7 +220,10 @@ Reference oracle(const Fixture& f, const Sequence& s, int64_t begin, int64_t tok
         }
       }
       double weight_error = weight_unit(layer, f.layout.v_type);
-      if (f.layout.v_type == kKvQ8) weight_error += 0x1p-14;  // 16-bit weights
+      if (f.layout.v_type == kKvQ8 && has_byte_products(layer)) {
+        // Each weight is off by at most half a step of the largest of its page, which is at most 1.
+        weight_error += static_cast<double>(p.size()) * 0.5001 / 255 / sum;
+      }
       const double bound = v_max * (2 * score_error + weight_error + 0x1p-20 * std::abs(top));
       std::fill_n(&ref.bound[(t - begin) * f.q_dim() + h * dim], dim, bound);
     }

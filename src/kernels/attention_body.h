@@ -73,6 +73,7 @@ TESSERA_INLINE Ahead ahead_of(const void* next, int64_t bytes, const void* here)
 }
 
 // --- Products: acc[r][v] += sum_d a[r][d] * b[d][lane], one struct per storage type. -----------------------------------
+// A product that needs its registers for other sums (kStartsAtZero) sets acc instead of adding to it.
 // a: prepared rows, a_stride bytes apart. b: first lane of a panel; b_stride bytes from one depth group to the next.
 // prepare() writes one row: factor * x[d] * scales[d] (scales may be null) for d < depth.
 
@@ -117,7 +118,7 @@ struct FloatRows {
 template <class I>
 struct ProductF32 : FloatRows<0> {
   static constexpr int kGroup = 1, kBytes = 4;
-  static constexpr bool kScaled = false, kPlainRows = true;
+  static constexpr bool kScaled = false, kPlainRows = true, kStartsAtZero = false;
   template <int R, int NV>
   TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
                                typename I::F (&acc)[R][NV], Ahead& ahead) {
@@ -137,6 +138,7 @@ template <class I, class Element>
 struct ProductGrouped : FloatRows<Element::kRowExponent> {
   static constexpr int kGroup = Element::kGroup, kBytes = 4 / kGroup;
   static constexpr bool kScaled = Element::kScaled, kPlainRows = !kScaled && Element::kRowExponent == 0;
+  static constexpr bool kStartsAtZero = false;
 
   template <int R, int NV>
   TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
@@ -273,17 +275,23 @@ TESSERA_INLINE void weigh_block(const WeighArgs& args, int64_t row, const char* 
                                 const char* b, int64_t b_stride, Ahead& ahead) {
   float* out = args.out + row * args.out_stride + dim;
   typename I::F acc[R][NV];
+  if constexpr (!P::kStartsAtZero) {
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    const typename I::F c = I::set1(args.correction[row + r]);
+    for (int r = 0; r < R; ++r) {
+      const typename I::F c = I::set1(args.correction[row + r]);
 #pragma GCC unroll 2
-    for (int v = 0; v < NV; ++v) acc[r][v] = I::mul(c, I::load(out + r * args.out_stride + v * I::kLanes));
+      for (int v = 0; v < NV; ++v) acc[r][v] = I::mul(c, I::load(out + r * args.out_stride + v * I::kLanes));
+    }
   }
   P::template multiply<R, NV>(a, a_stride, b, b_stride, args.tokens, acc, ahead);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+    const typename I::F c = I::set1(args.correction[row + r]);
 #pragma GCC unroll 2
-    for (int v = 0; v < NV; ++v) I::store(out + r * args.out_stride + v * I::kLanes, acc[r][v]);
+    for (int v = 0; v < NV; ++v) {
+      float* at = out + r * args.out_stride + v * I::kLanes;
+      I::store(at, P::kStartsAtZero ? I::fma(c, I::load(at), acc[r][v]) : acc[r][v]);
+    }
   }
 }
 

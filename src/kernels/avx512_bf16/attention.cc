@@ -9,7 +9,7 @@ namespace {
 
 struct ProductDpBf16 {
   static constexpr int kGroup = 2, kBytes = 2;
-  static constexpr bool kScaled = false, kPlainRows = false;
+  static constexpr bool kScaled = false, kPlainRows = false, kStartsAtZero = false;
 
   // Row: depth bf16 numbers, zero-padded to a multiple of 16.
   TESSERA_INLINE void prepare(const float* x, float factor, const float*, int64_t depth, void* row) {
