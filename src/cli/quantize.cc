@@ -155,7 +155,7 @@ void add_quantize_verb(CLI::App& app, VerbRunner run) {
       "Examples:\n"
       "  tessera quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M\n"
       "  tessera quantize -m folder -o model.gguf --type q8_0\n"
-      "  tessera quantize model.gguf small.gguf q4_0 --tensor-type 'ffn_down=q6_k'");
+      "  tessera quantize model.gguf small.gguf q4_0 --tensor-type 'ffn_down=q8_0'");
   verb->callback([a, run] { run([&] { return quantize(*a); }); });
 }
 
