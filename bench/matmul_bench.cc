@@ -3,25 +3,27 @@
 //   matmul_bench [-t THREADS] [-r REPEATS] [-n TOKENS,...] [-d TYPES,...] [-s ROWSxCOLS,...] [-c MIB]
 //
 // Few tokens are judged by bytes of packed weights per second against the read bandwidth, many tokens by operations per
-// second against the peak of the weight type's instruction. Weights of one type and shape are copied until they exceed
-// the last-level cache, and one repeat walks over all copies. The core-to-core ping-pong time before and after tells
-// which placement two virtual processors were in (far placements read memory faster).
+// second against the peak of the weight type's instruction; both limits are the loops of `tessera probe`. Weights of one
+// type and shape are copied until they exceed the last-level cache, and one repeat walks over all copies. The core-to-core
+// time before and after tells which placement two virtual processors were in (far placements read memory faster).
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/aligned.h"
+#include "base/cpu_features.h"
 #include "kernels/kernels.h"
 #include "kernels/packed_codec.h"
-#include "machine_limits.h"
 #include "ops/linear.h"
+#include "probe/core_latency.h"
+#include "probe/loops.h"
+#include "probe/machine.h"
 
 namespace tessera::bench {
 namespace {
@@ -37,50 +39,35 @@ Spread spread(std::vector<double> v) {
   return {v[v.size() / 2], v.front(), v.back()};
 }
 
-double ping_pong_ns() {
-  if (default_thread_count() < 2) return 0;
-  constexpr int kRounds = 20000;
-  alignas(64) std::atomic<int> ball{0};
-  std::thread other([&] {
-    for (int i = 0; i < kRounds; ++i) {
-      while (ball.load(std::memory_order_acquire) != 2 * i + 1) {
-      }
-      ball.store(2 * i + 2, std::memory_order_release);
-    }
-  });
-  const auto start = Clock::now();
-  for (int i = 0; i < kRounds; ++i) {
-    ball.store(2 * i + 1, std::memory_order_release);
-    while (ball.load(std::memory_order_acquire) != 2 * i + 2) {
-    }
-  }
-  const double seconds = since(start);
-  other.join();
-  return seconds / kRounds / 2 * 1e9;
+double core_to_core_ns() {
+  static const std::vector<int> cpus = machine_info().cpus;
+  return sample_core_state(cpus).one_way_ns;
 }
 
-std::atomic<long> sink;
-
 double read_bandwidth(ThreadPool& pool, const AlignedBytes& data) {
+  const ReadLoop read = best_read_loop(cpu_features());
   const auto start = Clock::now();
-  const int64_t chunk = 1 << 20;
-  pool.parallel_for(static_cast<int64_t>(data.size()), chunk, [&](int64_t begin, int64_t end, int) {
-    sink += read_bytes(data.data() + begin, static_cast<size_t>(end - begin));
+  pool.parallel_for(static_cast<int64_t>(data.size()), 1 << 20, [&](int64_t begin, int64_t end, int) {
+    read(data.data() + begin, static_cast<uint64_t>(end - begin));
   });
   return static_cast<double>(data.size()) / since(start) / 1e9;
 }
 
-double peak(ThreadPool& pool, float (*loop)(long), double operations, long iterations) {
+// The peak of the instruction that a weight type is multiplied with, 1e9 operations per second.
+double peak_of(ThreadPool& pool, DType dtype, int64_t iterations) {
+  const PeakType wanted = dtype == DType::kF32 || dtype == DType::kF16 ? PeakType::kF32
+                          : dtype == DType::kBF16                      ? PeakType::kBF16
+                                                                       : PeakType::kI8;
+  const PeakLoop* best = nullptr;  // the widest of that type; of f32 where the processor has none
+  for (const PeakLoop& loop : all_peak_loops()) {
+    const bool runs = (loop.features & cpu_features()) == loop.features;
+    const bool stands_in = loop.type == PeakType::kF32 && (best == nullptr || best->type == PeakType::kF32);
+    if (runs && (loop.type == wanted || stands_in)) best = &loop;
+  }
+  std::vector<double> done(static_cast<size_t>(pool.threads()));
   const auto start = Clock::now();
-  pool.run([&](int) { sink += static_cast<long>(loop(iterations)); });
-  return operations * static_cast<double>(iterations) * pool.threads() / since(start) / 1e9;
-}
-
-// The peak of the instruction that a weight type is multiplied with.
-double peak_of(ThreadPool& pool, DType dtype, long iterations) {
-  if (dtype == DType::kF32 || dtype == DType::kF16) return peak(pool, f32_loop, 2.0 * 16 * 16, iterations);
-  if (dtype == DType::kBF16) return peak(pool, bf16_loop, 2.0 * 32 * 16, iterations);
-  return peak(pool, int8_loop, 2.0 * 64 * 16, iterations);
+  pool.run([&](int thread) { done[static_cast<size_t>(thread)] = best->run(iterations); });
+  return std::accumulate(done.begin(), done.end(), 0.0) / since(start) / 1e9;
 }
 
 struct Shape {
@@ -206,7 +193,7 @@ int run(int argc, char** argv) {
   AlignedBytes data(128u << 20);
   std::memset(data.data(), 1, data.size());
   const auto report = [&](const char* when) {
-    std::printf("%s: ping-pong %.0f ns  read %.1f GB/s  int8 %.0f  bf16 %.0f  f32 %.0f GOP/s\n", when, ping_pong_ns(),
+    std::printf("%s: core to core %.0f ns  read %.1f GB/s  int8 %.0f  bf16 %.0f  f32 %.0f GOP/s\n", when, core_to_core_ns(),
                 read_bandwidth(pool, data), peak_of(pool, DType::kQ8_0, 1000000), peak_of(pool, DType::kBF16, 1000000),
                 peak_of(pool, DType::kF32, 1000000));
   };

@@ -28,6 +28,14 @@ Result<std::optional<ProbeReport>> probe_for(const BenchOptions& options) {
   return report.status();
 }
 
+// What predictions come from: --hardware, else the file of --probe, else what `tessera probe` left, else an estimate.
+Result<BenchMachine> machine_for(const BenchOptions& options) {
+  BenchMachine machine;
+  TESSERA_ASSIGN_OR_RETURN(machine.probe, probe_for(options));
+  TESSERA_ASSIGN_OR_RETURN(machine.hardware, find_hardware(!options.hardware.empty() ? options.hardware : options.probe_path));
+  return machine;
+}
+
 Result<std::string> read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return not_found("{}: no such file", path);
@@ -41,7 +49,7 @@ Result<std::string> read_text(const std::string& path) {
 Status run_bench(const BenchOptions& options) {
   const std::vector<BenchCase> cases = expand_cases(options);
   if (cases.empty()) return invalid_argument("nothing to measure: -p, -n and -pg are all zero");
-  TESSERA_ASSIGN_OR_RETURN(const std::optional<ProbeReport> probe, probe_for(options));
+  TESSERA_ASSIGN_OR_RETURN(const BenchMachine machine, machine_for(options));
   BenchPrinter out(options.output), err(options.error_output);
   print(stdout, out.begin());
   print(stderr, err.begin());
@@ -54,7 +62,7 @@ Status run_bench(const BenchOptions& options) {
         streams = std::max(streams, cases[k].streams);
       }
       engine.reset();  // two models at once may not fit
-      TESSERA_ASSIGN_OR_RETURN(engine, BenchEngine::open(cases[i], context, streams, probe));
+      TESSERA_ASSIGN_OR_RETURN(engine, BenchEngine::open(cases[i], context, streams, machine));
     }
     if (options.delay_seconds > 0) std::this_thread::sleep_for(std::chrono::seconds(options.delay_seconds));
     TESSERA_ASSIGN_OR_RETURN(const BenchResult result, engine->run(cases[i], options));

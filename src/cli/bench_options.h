@@ -32,7 +32,8 @@ struct BenchOptions {
   bool warm_up = true;
   BenchFormat output = BenchFormat::kMarkdown;
   BenchFormat error_output = BenchFormat::kNone;
-  std::string probe_path;  // empty: next to the default hardware description
+  std::string probe_path;  // empty: the default hardware description
+  std::string hardware;    // for predictions: a shipped name or a file; empty: that of the probe
 };
 
 // One test: what is measured with one engine configuration. prompt == 0: generation only.

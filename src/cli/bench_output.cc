@@ -4,14 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/cpu_features.h"
+#include "cli/build_commit.h"
 #include "probe/statistics.h"
 
 namespace tessera {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr int kBuildNumber = 1;
 
 std::vector<double> map_samples(const BenchResult& r, double BenchSample::*field) {
   std::vector<double> values;
@@ -68,20 +67,29 @@ std::string states_text(const BenchResult& r) {
   return text;
 }
 
+// Predicted over measured rate - 1, medians; 0 without a prediction.
+double prediction_error(const BenchResult& r) {
+  const double predicted = r.predicted_tokens_per_second();
+  return predicted > 0 ? predicted / quantile(r.tokens_per_second(), 0.5) - 1 : 0;
+}
+
+double median_limit(const BenchResult& r) { return quantile(map_samples(r, &BenchSample::limit_fraction), 0.5); }
+
 std::string markdown_row(const BenchResult& r) {
   const Summary rate = summarize(r.tokens_per_second());
-  const double limit = quantile(map_samples(r, &BenchSample::limit_fraction), 0.5);
-  return fmt::format("| {:<30} | {:>10} | {:>10} | {:<7} | {:>7} | {:>15} | {:>16} | {:>5} | {:<14} |\n", r.model.type,
+  const double predicted = r.predicted_tokens_per_second(), limit = median_limit(r);
+  return fmt::format("| {:<30} | {:>10} | {:>10} | {:<7} | {:>7} | {:>15} | {:>16} | {:>17} | {:>5} | {:<14} |\n", r.model.type,
                      size_text(r.model.size_bytes), params_text(r.model.parameters), "CPU", r.test.threads,
                      r.test.test_name(), fmt::format("{:.2f} ± {:.2f}", rate.mean, rate.stddev),
+                     predicted > 0 ? fmt::format("{:.2f} ({:+.0f} %)", predicted, 100 * prediction_error(r)) : "-",
                      limit > 0 ? fmt::format("{:.0f} %", 100 * limit) : "-", states_text(r));
 }
 
 constexpr const char* kMarkdownHead =
     "| model                          |       size |     params | backend | threads |            test |              t/s "
-    "| limit | cores          |\n"
+    "|     predicted t/s | limit | cores          |\n"
     "| ------------------------------ | ---------: | ---------: | ------- | ------: | --------------: | ---------------: "
-    "| ----: | -------------- |\n";
+    "| ----------------: | ----: | -------------- |\n";
 
 }  // namespace
 
@@ -95,8 +103,8 @@ Json bench_record(const BenchResult& r) {
   }
   const Summary time = summarize(seconds_ns), rate = summarize(rates);
   return {
-      {"build_commit", "tessera"},
-      {"build_number", kBuildNumber},
+      {"build_commit", build_commit()},
+      {"build_number", build_number()},
       {"cpu_info", cpu_model_name()},
       {"gpu_info", ""},
       {"backends", "CPU"},
@@ -138,10 +146,21 @@ Json bench_record(const BenchResult& r) {
       {"median_ts", rate.median},
       {"p10_ts", quantile(rates, 0.1)},
       {"p90_ts", quantile(rates, 0.9)},
+      {"predicted_ns", static_cast<uint64_t>(r.prediction.seconds * 1e9)},
+      {"predicted_ts", r.predicted_tokens_per_second()},
+      {"predicted_error", prediction_error(r)},
+      {"predicted_interval", r.prediction.relative_error},
+      {"n_ctx", r.context_tokens},
+      {"n_ctx_seqs", r.most_sequences},
+      {"n_tokens_read", r.tokens_read},
+      {"predicted_peak_bytes", static_cast<uint64_t>(r.prediction.peak_bytes)},
+      {"predicted_from", r.hardware},
+      {"limit_fraction", median_limit(r)},
       {"samples_core_state", state_names(r)},
       {"samples_core_ns", map_samples(r, &BenchSample::core_ns)},
       {"samples_other_cpus", map_samples(r, &BenchSample::other_cpu)},
       {"samples_limit_fraction", map_samples(r, &BenchSample::limit_fraction)},
+      {"model_fingerprint", fmt::format("{:016x}", r.model.fingerprint)},
       {"load_seconds", r.model.load_seconds},
       {"packed_bytes", r.model.packed_bytes},
       {"peak_resident_bytes", r.peak_resident_bytes},

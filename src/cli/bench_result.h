@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/bench_options.h"
+#include "planner/measured.h"
 #include "probe/core_latency.h"
 
 namespace tessera {
@@ -24,6 +25,7 @@ struct BenchModelInfo {
   uint64_t size_bytes = 0;     // of all tensors in the file
   int64_t parameters = 0;
   uint64_t packed_bytes = 0;   // read per decoded token
+  uint64_t fingerprint = 0;    // model_fingerprint()
   double load_seconds = 0;
 };
 
@@ -32,13 +34,20 @@ struct BenchResult {
   BenchModelInfo model;
   std::string time;            // start, ISO 8601 UTC
   std::vector<BenchSample> samples;
-  uint64_t peak_resident_bytes = 0;
+  uint64_t peak_resident_bytes = 0;  // since the model began to load
+  int64_t context_tokens = 0, most_sequences = 0;  // that the engine reserved
+  int64_t tokens_read = 0;                         // by the engine, with this test
+  std::string hardware;        // description that the prediction comes from
+  BenchPrediction prediction;  // of the whole test; seconds == 0: none
 
   int64_t tokens() const { return test.prompt + test.generate * test.streams; }
   std::vector<double> tokens_per_second() const {
     std::vector<double> rates;
     for (const BenchSample& s : samples) rates.push_back(static_cast<double>(tokens()) / s.seconds);
     return rates;
+  }
+  double predicted_tokens_per_second() const {
+    return prediction.seconds > 0 ? static_cast<double>(tokens()) / prediction.seconds : 0;
   }
 };
 

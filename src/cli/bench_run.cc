@@ -1,16 +1,14 @@
 #include "cli/bench_run.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <ctime>
-#include <fstream>
-#include <map>
 #include <utility>
 
+#include "cli/bench_model.h"
 #include "formats/checkpoint.h"
+#include "planner/shape_checkpoint.h"
+#include "probe/cpu_times.h"
 
 namespace tessera {
 namespace {
@@ -28,76 +26,18 @@ std::string utc_now() {
   return text;
 }
 
-// Seconds of processor time used since boot by everybody (user, nice, system, interrupts) and by this process.
-struct CpuTimes {
-  double everybody = 0, own = 0;
-
-  static CpuTimes now() {
-    CpuTimes t;
-    std::ifstream stat("/proc/stat");
-    std::string label;
-    double user = 0, nice = 0, system = 0, idle = 0, wait = 0, irq = 0, soft = 0;
-    if (stat >> label >> user >> nice >> system >> idle >> wait >> irq >> soft) {
-      t.everybody = (user + nice + system + irq + soft) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-    }
-    rusage usage{};
-    ::getrusage(RUSAGE_SELF, &usage);
-    const auto seconds = [](const timeval& v) { return static_cast<double>(v.tv_sec) + 1e-6 * static_cast<double>(v.tv_usec); };
-    t.own = seconds(usage.ru_utime) + seconds(usage.ru_stime);
-    return t;
-  }
-};
-
-std::string upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  }
-  return out;
-}
-
-std::string parameter_text(int64_t parameters) {
-  const auto p = static_cast<double>(parameters);
-  return p >= 1e9 ? fmt::format("{:.1f}B", p * 1e-9) : fmt::format("{:.1f}M", p * 1e-6);
-}
-
-// general.file_type of published files; mixes have no single tensor type.
-std::string file_type_name(const Metadata& metadata, DType main_dtype) {
-  static const std::map<uint64_t, const char*> kNames = {{12, "Q3_K - Medium"}, {13, "Q3_K - Large"}, {11, "Q3_K - Small"},
-                                                         {14, "Q4_K - Small"},  {15, "Q4_K - Medium"}, {16, "Q5_K - Small"},
-                                                         {17, "Q5_K - Medium"}};
-  if (const auto id = metadata.u64("general.file_type"); id.ok()) {
-    if (const auto it = kNames.find(*id); it != kNames.end()) return it->second;
-  }
-  return upper(to_string(main_dtype));
-}
-
-DType dominant_dtype(const WeightSource& weights) {
-  std::map<DType, uint64_t> bytes;
-  for (const WeightInfo& w : weights.weights()) bytes[w.dtype] += w.bytes;
-  DType best = DType::kF32;
-  for (const auto& [dtype, n] : bytes) {
-    if (bytes.find(best) == bytes.end() || n > bytes[best]) best = dtype;
-  }
-  return best;
-}
-
 }  // namespace
 
-Result<BenchEngine> BenchEngine::open(const BenchCase& config, int64_t context, int64_t streams,
-                                      std::optional<ProbeReport> probe) {
+Result<BenchEngine> BenchEngine::open(const BenchCase& config, int64_t context, int64_t streams, BenchMachine machine) {
   BenchEngine bench;
-  bench.probe_ = std::move(probe);
+  bench.machine_ = std::move(machine);
   bench.cpus_ = machine_info().cpus;
-  const auto begin = Clock::now();
+  reset_peak_resident();
   TESSERA_ASSIGN_OR_RETURN(Checkpoint checkpoint, open_checkpoint(config.model));
   bench.main_dtype_ = dominant_dtype(*checkpoint.weights);
+  bench.info_ = describe_model(checkpoint);
   bench.info_.path = config.model;
-  for (const WeightInfo& w : checkpoint.weights->weights()) {
-    bench.info_.size_bytes += w.bytes;
-    bench.info_.parameters += w.shape.elements();
-  }
-  const std::string file_type = file_type_name(checkpoint.metadata, bench.main_dtype_);
+  if (auto shape = shape_from_checkpoint(checkpoint); shape.ok()) bench.shape_ = *std::move(shape);
 
   EngineOptions options;
   options.threads = static_cast<int>(config.threads);
@@ -106,12 +46,11 @@ Result<BenchEngine> BenchEngine::open(const BenchCase& config, int64_t context, 
   options.batch_tokens = config.batch;
   options.k_dtype = config.k_type;
   options.v_dtype = config.v_type;
+  const auto begin = Clock::now();
   TESSERA_ASSIGN_OR_RETURN(bench.engine_, Engine::create(std::move(checkpoint), options,
                                                          [](uint64_t, uint64_t) { return true; }));
   bench.info_.load_seconds = seconds_since(begin);
   bench.info_.packed_bytes = bench.engine_->model().weight_bytes();
-  bench.info_.type =
-      fmt::format("{} {} {}", bench.engine_->spec().architecture, parameter_text(bench.info_.parameters), file_type);
   return bench;
 }
 
@@ -126,6 +65,7 @@ Status BenchEngine::prompt_pass(SequenceId sequence, int64_t tokens) {
     const Engine::Append item{sequence, std::span<const int32_t>(tokens_).first(n)};
     TESSERA_RETURN_IF_ERROR(engine_->append({&item, 1}, [](int64_t, int64_t, std::span<float>) {}));
     done += n;
+    tokens_read_ += n;
   }
   return {};
 }
@@ -145,6 +85,7 @@ Status BenchEngine::generate_pass(const std::vector<SequenceId>& sequences, int6
       token = static_cast<int32_t>((random_ >> 33) % static_cast<uint64_t>(engine_->spec().vocab));
     }
     TESSERA_RETURN_IF_ERROR(engine_->append(items, [](int64_t, int64_t, std::span<float>) {}));
+    tokens_read_ += static_cast<int64_t>(next.size());
   }
   return {};
 }
@@ -157,8 +98,8 @@ Status BenchEngine::one_pass(const BenchCase& test, const std::vector<SequenceId
 // The sum over the steps of max(bytes / bandwidth, operations / rate): a roofline, with the bandwidth of the state that
 // the sample was taken in.
 double BenchEngine::ideal_seconds(const BenchCase& test, CoreState state) const {
-  if (!probe_) return 0;
-  const MachineLimits limits = limits_of(*probe_, engine_->pool().threads());
+  if (!machine_.probe) return 0;
+  const MachineLimits limits = limits_of(*machine_.probe, engine_->pool().threads());
   double bandwidth = limits.read_gb_per_s;
   if (state == CoreState::kNear && limits.read_near_gb_per_s > 0) bandwidth = limits.read_near_gb_per_s;
   if (state == CoreState::kFar && limits.read_far_gb_per_s > 0) bandwidth = limits.read_far_gb_per_s;
@@ -180,6 +121,20 @@ double BenchEngine::ideal_seconds(const BenchCase& test, CoreState state) const 
   return seconds * 1e-9;
 }
 
+// Rates of a description hold for all of its cores: other thread counts get no prediction.
+BenchPrediction BenchEngine::predict(const BenchCase& test) const {
+  const HardwareSpec& hardware = machine_.hardware;
+  if (!shape_ || (hardware.cores > 0 && hardware.cores != engine_->pool().threads())) return {};
+  BenchTest shape{test.prompt, test.generate, test.depth, test.streams};
+  shape.batch_tokens = engine_->options().batch_tokens;
+  const auto k = bytes_per_weight(to_string(test.k_type)), v = bytes_per_weight(to_string(test.v_type));
+  if (k.ok() && v.ok()) shape.kv_element_bytes = (*k + *v) / 2;
+  shape.context_tokens = engine_->options().context_tokens;
+  shape.most_sequences = engine_->options().max_sequences;
+  shape.tokens_read = tokens_read_;
+  return predict_bench(*shape_, hardware, shape);
+}
+
 Result<BenchSample> BenchEngine::sample(const BenchCase& test, const std::vector<SequenceId>& sequences) {
   const CoreStateSample before = sample_core_state(cpus_);
   const CpuTimes cpu_before = CpuTimes::now();
@@ -191,8 +146,7 @@ Result<BenchSample> BenchEngine::sample(const BenchCase& test, const std::vector
   const CoreStateSample after = sample_core_state(cpus_);
   s.state = combine(before, after);
   s.core_ns = after.one_way_ns;
-  const double others = (cpu_after.everybody - cpu_before.everybody) - (cpu_after.own - cpu_before.own);
-  s.other_cpu = std::max(0.0, others / s.seconds);
+  s.other_cpu = load_between(cpu_before, cpu_after, s.seconds).others;
   s.limit_fraction = ideal_seconds(test, s.state) / s.seconds;
   return s;
 }
@@ -203,6 +157,7 @@ Result<BenchResult> BenchEngine::run(const BenchCase& test, const BenchOptions& 
   result.test.threads = engine_->pool().threads();
   result.model = info_;
   result.time = utc_now();
+  result.hardware = machine_.hardware.description;
 
   std::vector<SequenceId> sequences;
   for (int64_t i = 0; i < test.streams; ++i) sequences.push_back(engine_->states().create_sequence());
@@ -226,6 +181,10 @@ Result<BenchResult> BenchEngine::run(const BenchCase& test, const BenchOptions& 
   for (const SequenceId id : sequences) engine_->states().free_sequence(id);
   if (!status.ok()) return status.with_context(test.test_name());
   result.peak_resident_bytes = peak_resident_bytes();
+  result.context_tokens = engine_->options().context_tokens;
+  result.most_sequences = engine_->options().max_sequences;
+  result.tokens_read = tokens_read_;
+  result.prediction = predict(result.test);
   return result;
 }
 

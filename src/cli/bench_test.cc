@@ -6,6 +6,7 @@
 #include "cli/bench_compare.h"
 #include "cli/bench_options.h"
 #include "cli/bench_output.h"
+#include "cli/build_commit.h"
 
 namespace tessera {
 namespace {
@@ -68,7 +69,9 @@ TEST(BenchOptions, AllCombinations) {
 BenchResult result_of(std::vector<double> seconds) {
   BenchResult r;
   r.test = {"models/x.gguf", 2, 512, DType::kF16, DType::kF16, 0, 128, 0, 1};
-  r.model = {"models/x.gguf", "llama 1.1B Q4_0", 636000000, 1100000000, 599000000, 0.4};
+  r.model = {"models/x.gguf", "llama 1.1B Q4_0", 636000000, 1100000000, 599000000, 0xabc, 0.4};
+  r.hardware = "a machine";
+  r.prediction = {2.5, 0.1, 7e8};
   r.time = "2026-01-02T03:04:05Z";
   for (const double s : seconds) r.samples.push_back({s, CoreState::kNear, 30, 0.01, 0.9});
   return r;
@@ -95,6 +98,35 @@ TEST(BenchOutput, JsonHasEveryFieldThatScriptsRead) {
   EXPECT_DOUBLE_EQ(json[0]["avg_ts"], 48);
   EXPECT_EQ(json[0]["avg_ns"], 3000000000);
   EXPECT_EQ(json[0]["samples_core_state"][0], "near");
+  EXPECT_EQ(json[0]["model_fingerprint"], "0000000000000abc");
+  EXPECT_EQ(json[0]["build_commit"], build_commit());
+}
+
+TEST(BenchOutput, PredictedStandsBesideMeasured) {
+  const auto json = nlohmann::json::parse(bench_record(result_of({2, 2, 2})).dump());
+  EXPECT_EQ(json["predicted_ns"], 2500000000);
+  EXPECT_DOUBLE_EQ(json["predicted_ts"], 128 / 2.5);
+  EXPECT_DOUBLE_EQ(json["predicted_error"], 2 / 2.5 - 1);
+  EXPECT_DOUBLE_EQ(json["predicted_interval"], 0.1);
+  EXPECT_EQ(json["predicted_peak_bytes"], 700000000);
+  EXPECT_EQ(json["predicted_from"], "a machine");
+  EXPECT_DOUBLE_EQ(json["limit_fraction"], 0.9);
+  BenchPrinter csv(BenchFormat::kCsv), md(BenchFormat::kMarkdown);
+  const std::string table = csv.result(result_of({2}));
+  EXPECT_NE(table.find(",predicted_ns,predicted_ts,"), std::string::npos);
+  EXPECT_NE(table.find("\"2500000000\",\"51.2\""), std::string::npos);
+  EXPECT_NE(md.begin().find("predicted t/s"), std::string::npos);
+  EXPECT_NE(md.result(result_of({2})).find("51.20 (-20 %)"), std::string::npos);
+}
+
+TEST(BenchOutput, WithoutPredictionTheFieldsAreZero) {
+  BenchResult result = result_of({2});
+  result.prediction = {};
+  const auto json = nlohmann::json::parse(bench_record(result).dump());
+  EXPECT_EQ(json["predicted_ns"], 0);
+  EXPECT_EQ(json["predicted_error"], 0);
+  BenchPrinter md(BenchFormat::kMarkdown);
+  EXPECT_NE(md.result(result).find("|                 - |"), std::string::npos);
 }
 
 TEST(BenchOutput, OtherFormats) {

@@ -89,7 +89,8 @@ void add_bench_verb(CLI::App& app, VerbRunner run) {
   verb->add_flag("!--no-warmup", options->warm_up, "Leave out the pass before the first sample");
   verb->add_option("-o,--output", texts->output, "md, csv, json, jsonl, sql")->capture_default_str();
   verb->add_option("--oe,--output-err", texts->error_output, "The same to stderr (also -oe)")->capture_default_str();
-  verb->add_option("--probe", options->probe_path, "File of `tessera probe` for fractions of the limits");
+  verb->add_option("--probe", options->probe_path, "File of `tessera probe` for fractions of the limits and predictions");
+  verb->add_option("--hardware", options->hardware, "Predict from this description: a name of `tessera plan --list` or a JSON file");
   verb->footer(
       "Examples:\n"
       "  tessera bench -m model.gguf -p 512 -n 128 -d 0,4096\n"

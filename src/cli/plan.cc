@@ -3,10 +3,12 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "cli/common_flags.h"
+
 namespace tessera {
 
 void add_plan_options(CLI::App* app, PlanOptions* o) {
-  app->add_option("model,-m,--model", o->model, "GGUF file, Hugging Face folder, config.json, or a name (--list)");
+  app->add_option("model,-m,--model", o->model, "GGUF file, Hugging Face folder, config.json, or a name (--list); default: the shipped model");
   app->add_option("--hardware", o->hardware, "a name (--list), a JSON file, or 'this': what `tessera probe` measured");
   app->add_flag("--list", o->list, "print the known models and hardware");
 
@@ -57,6 +59,12 @@ void add_plan_options(CLI::App* app, PlanOptions* o) {
   output->add_option("--gallery", o->gallery, "write the figures of Pope et al. beside our numbers to this file");
 }
 
-Status run_plan(const PlanOptions& options) { return plan_main(options, std::cout); }
+Status run_plan(PlanOptions options) {
+  const bool needs_model = !options.list && options.gallery.empty() && options.check.empty() && options.calibrate.empty();
+  if (options.model.empty() && needs_model) {
+    TESSERA_ASSIGN_OR_RETURN(options.model, default_model_path());
+  }
+  return plan_main(options, std::cout);
+}
 
 }  // namespace tessera

@@ -12,7 +12,7 @@ class App;
 namespace tessera {
 
 void add_plan_options(CLI::App* app, PlanOptions* options);
-Status run_plan(const PlanOptions& options);  // prints to standard output
+Status run_plan(PlanOptions options);  // prints to standard output; without a model: the shipped one, like `run`
 
 }  // namespace tessera
 

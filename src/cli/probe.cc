@@ -57,6 +57,12 @@ HardwareSpec hardware_from_probe(const ProbeReport& report, HardwareSpec base) {
                                                      r.half_rate_rows};
   }
   use_engine_constants(&base);
+  if (const auto warnings = disturbances_of(report); !warnings.empty()) {
+    base.description += fmt::format(" on a machine that was not quiet: {}", warnings.front());
+    CalibrationRecord& record = base.calibration;
+    record.leave_one_out_p90 = std::clamp(worst_spread(report), std::max(record.leave_one_out_p90, 0.3), 1.0);
+    record.note += "; wider, since the probe was disturbed";
+  }
   return base;
 }
 
@@ -92,6 +98,9 @@ Status run_probe(const ProbeVerbOptions& options) {
   }
   if (path.empty()) return invalid_argument("-o: expected a path, neither XDG_CONFIG_HOME nor HOME is set");
   TESSERA_RETURN_IF_ERROR(save_probe(*report, path));
+  for (const std::string& warning : disturbances_of(*report)) {
+    if (options.json) fmt::print(stderr, "warning: {}\n", warning);  // the table has them
+  }
   fmt::print(stderr, "\nwritten to {}\n", path);
   return {};
 }

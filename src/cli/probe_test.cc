@@ -48,6 +48,17 @@ TEST_F(ProbeFile, ThePlannerAndBenchReadIt) {
   EXPECT_DOUBLE_EQ(limits_of(*probe, 1).read_gb_per_s, 29);
 }
 
+TEST_F(ProbeFile, ABusyMachineIsNotedAndWidensTheInterval) {
+  ProbeReport report = small_report();
+  report.loads.push_back({"kernels", 5, {1.5, 0}});
+  ASSERT_TRUE(save_probe(report, path_).ok());
+  const auto hardware = load_hardware(path_);
+  ASSERT_TRUE(hardware.ok()) << hardware.status().message();
+  EXPECT_NE(hardware->description.find("1.5 processors busy"), std::string::npos) << hardware->description;
+  EXPECT_GE(hardware->calibration.leave_one_out_p90, 0.3);
+  EXPECT_LT(hardware_from_probe(small_report(), this_machine()).calibration.leave_one_out_p90, 0.3);
+}
+
 TEST_F(ProbeFile, SaysWhatIsMissing) {
   EXPECT_EQ(load_probe(path_).status().code(), StatusCode::kNotFound);
   std::filesystem::create_directories(folder_ + "/sub");

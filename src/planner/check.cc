@@ -20,9 +20,7 @@ Result<std::string> check_results(const std::string& path, const HardwareSpec& h
     std::string memory;
     if (records[i].peak_resident_bytes > 0) {
       const MeasuredPoint& p = points[i];
-      const double peak = memory_per_chip(p.model, hardware, {}, p.types,
-                                          {p.pass.sequences, p.pass.context + p.pass.tokens, kEngineChunkTokens})
-                              .total();
+      const double peak = memory_per_chip(p.model, hardware, {}, p.types, records[i].memory).total();
       memory = fmt::format("  {} {:+.1f}%", format_bytes(records[i].peak_resident_bytes),
                            100 * (peak / records[i].peak_resident_bytes - 1));
     }

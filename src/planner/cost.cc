@@ -85,10 +85,25 @@ struct Work {
   LayerWire wire;  // per layer
 };
 
+// Keys that a query sees, averaged over the queries of the pass. With causal_skip query i of a prompt sees context + i.
 double attended_tokens(const ModelShape& m, const Pass& pass, bool causal_skip) {
-  const double fresh = static_cast<double>(pass.tokens);
-  const double seen = static_cast<double>(pass.context) + (causal_skip ? (fresh + 1) / 2 : fresh);
-  return kept_tokens(m, seen);
+  const double fresh = static_cast<double>(pass.tokens), context = static_cast<double>(pass.context);
+  if (!causal_skip) return kept_tokens(m, context + fresh);
+  const double all = context + (fresh + 1) / 2;
+  if (m.window_tokens == 0) return all;
+  const double window = static_cast<double>(m.window_tokens);
+  const double growing = std::clamp(window - context, 0.0, fresh);  // queries that the window does not cut
+  const double cut = (growing * (context + (growing + 1) / 2) + window * (fresh - growing)) / fresh;
+  const double full = m.full_attention_every > 0 ? 1 / static_cast<double>(m.full_attention_every) : 0.0;
+  return full * all + (1 - full) * cut;
+}
+
+// Per sequence: what any query of the pass sees is read once, what is new is written.
+double cached_tokens_touched(const ModelShape& m, const Pass& pass) {
+  const double fresh = static_cast<double>(pass.tokens), seen = static_cast<double>(pass.context) + fresh;
+  if (m.window_tokens == 0) return seen + fresh;
+  const double full = m.full_attention_every > 0 ? 1 / static_cast<double>(m.full_attention_every) : 0.0;
+  return full * seen + (1 - full) * std::min(seen, static_cast<double>(m.window_tokens) - 1 + fresh) + fresh;
 }
 
 // Share of the KV cache of `sequences` sequences that one chip reads, in units of one sequence.
@@ -129,8 +144,8 @@ Work count_work(const ModelShape& m, const HardwareSpec& hw, const Partition& p,
   const double ff_share = ff_params_per_layer(m) / (ff_params_per_layer(m) + attention_params_per_layer(padded));
   const double touched = 1 - ff_share * (1 - touched_ff_fraction(m, tokens));
   w.weight_bytes = sizes.stack / stages / n * touched;
-  const double kept = kept_tokens(m, static_cast<double>(pass.context + pass.tokens));
-  w.kv_bytes = kv_sequences_per_chip(m, p, pass) * kept * kv_bytes_per_token(m, types.kv_element_bytes) / stages;
+  w.kv_bytes = kv_sequences_per_chip(m, p, pass) * cached_tokens_touched(m, pass) *
+               kv_bytes_per_token(m, types.kv_element_bytes) / stages;
 
   w.output_flops =
       2 * static_cast<double>(m.vocab) * static_cast<double>(m.model_dim) * static_cast<double>(pass.sequences) / n;
@@ -215,6 +230,7 @@ Result<WeightSizes> weight_sizes(const ModelShape& m, const NumberTypes& types, 
     sizes.stack = m.stored_stack_bytes * stack_params(padded) / stack_params(m);
     sizes.embedding = m.stored_embedding_bytes;
     sizes.output = m.stored_output_bytes;
+    sizes.vectors = m.stored_vector_bytes;
     return sizes;
   }
   TESSERA_ASSIGN_OR_RETURN(const double bytes,
@@ -228,11 +244,21 @@ Result<WeightSizes> weight_sizes(const ModelShape& m, const NumberTypes& types, 
 
 double packed_growth(std::string_view type) {
   constexpr std::pair<std::string_view, double> kGrowth[] = {
-      {"q4_k", 1.028}, {"q5_k", 1.023}, {"q3_k", 1.036}, {"iq4_xs", 1.015}};
+      {"q4_k", 148.0 / 144}, {"q5_k", 180.0 / 176}, {"q3_k", 114.0 / 110}, {"iq4_xs", 138.0 / 136}, {"f8_e4m3", 2}};
   for (const auto& [name, growth] : kGrowth) {
     if (name == type) return growth;
   }
   return 1;
+}
+
+double packed_growth(const ModelShape& m, const NumberTypes& types) {
+  if (!types.weight_type.empty()) return packed_growth(types.weight_type);
+  double stored = 0, packed = 0;
+  for (const StoredPart& part : m.stored_parts) {
+    stored += part.bytes;
+    packed += part.bytes * packed_growth(part.type);
+  }
+  return stored > 0 ? packed / stored : packed_growth(m.stored_type);
 }
 
 double padded_heads(const ModelShape& m, const Partition& p) {

@@ -29,7 +29,7 @@ struct PassCost {
   double bubble = 0;  // pipeline: stages idle
   double total = 0;
   // Per chip.
-  double flops = 0, weight_bytes = 0, kv_bytes = 0, wire_bytes = 0;
+  double flops = 0, weight_bytes = 0, kv_bytes = 0, wire_bytes = 0;  // weights as stored; KV read and written
   double tokens = 0;
   double mfu = 0;  // 2N tokens / (chips * bf16 peak * total)
   double chip_seconds_per_token = 0;
@@ -39,12 +39,15 @@ struct PassCost {
 // Weight bytes of all layers together and of the unembedding, for a type or as stored; heads padded.
 struct WeightSizes {
   double stack = 0, embedding = 0, output = 0;  // output: 0 when tied
-  double total() const { return stack + embedding + output; }
+  double vectors = 0;                           // norms and biases, where a file says how many
+  double total() const { return stack + embedding + output + vectors; }
 };
 Result<WeightSizes> weight_sizes(const ModelShape& model, const NumberTypes& types, double padded_heads);
 
-// Bytes of this engine's packed weights over those of the file (scales unpacked from six bits).
+// Bytes of this engine's packed weights over those of the file (scales unpacked from six bits), of a type, and of what the
+// layers store.
 double packed_growth(std::string_view type);
+double packed_growth(const ModelShape& model, const NumberTypes& types);
 
 // Heads are spread over the chips of a stage in whole heads: 48 on 64 chips cost as much as 64.
 double padded_heads(const ModelShape& model, const Partition& partition);

@@ -4,7 +4,6 @@
 
 #include "planner/embedded.h"
 #include "planner/json_fields.h"
-#include "planner/memory.h"
 #include "planner/resolve.h"
 
 namespace tessera {
@@ -48,21 +47,29 @@ Result<MeasuredPoint> read_point(const Json& json, const std::string& where, con
 Result<BenchRecord> read_record(const Json& json, const std::string& where) {
   BenchRecord record;
   MeasuredPoint& point = record.point;
-  std::string file, type_k = "f16", test;
+  std::string file, type_k = "f16", type_v;
   double avg_ns = 0, predicted_ns = 0;
   int64_t n_prompt = 0, n_gen = 0, depth = 0, sequences = 1;
   JsonFields f(json, where);
   f.text("model_filename", &file);
   f.text("type_k", &type_k);
+  type_v = type_k;
+  f.text("type_v", &type_v);
   f.text("weight_type", &point.types.weight_type);
   f.number("avg_ns", &avg_ns, 1, 1e18);
   f.number("predicted_ns", &predicted_ns, 0, 1e18);
+  f.number("n_batch", &point.chunk_tokens, 0, 1e9);
   f.number("n_prompt", &n_prompt, 0, 1e9);
   f.number("n_gen", &n_gen, 0, 1e9);
   f.number("n_depth", &depth, 0, 1e9);
   f.number("n_seqs", &sequences, 1, 1e6);
   f.require("avg_ns");
   f.number("peak_resident_bytes", &record.peak_resident_bytes, 0, 1e18);
+  record.memory.context = 0;
+  record.memory.sequences = 0;
+  f.number("n_ctx", &record.memory.context, 0, 1e9);
+  f.number("n_ctx_seqs", &record.memory.sequences, 0, 1e6);
+  f.number("n_tokens_read", &record.memory.tokens_read, 0, 1e15);
   if (const Json* samples = f.array("samples_ns"); samples != nullptr && !samples->empty()) {
     // The median: one disturbed sample must not count as the machine's speed.
     std::vector<double> times;
@@ -83,7 +90,9 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
     TESSERA_ASSIGN_OR_RETURN(point.model, resolve_model(file));
     if (point.model.stored_stack_bytes > 0) point.types.weight_type.clear();
   }
-  TESSERA_ASSIGN_OR_RETURN(point.types.kv_element_bytes, bytes_per_weight(type_k));
+  TESSERA_ASSIGN_OR_RETURN(const double k_bytes, bytes_per_weight(type_k));
+  TESSERA_ASSIGN_OR_RETURN(const double v_bytes, bytes_per_weight(type_v));
+  point.types.kv_element_bytes = (k_bytes + v_bytes) / 2;
   const double steps = n_gen > 0 ? static_cast<double>(n_gen) : 1.0;
   point.where = n_gen > 0 ? fmt::format("tg{}", n_gen) : fmt::format("pp{}", n_prompt);
   if (depth > 0) point.where += fmt::format(" @{}", depth);
@@ -92,16 +101,24 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
   point.pass.context = depth + n_gen / 2;
   point.seconds = avg_ns * 1e-9 / steps;
   record.recorded_prediction = predicted_ns * 1e-9 / steps;
+  MemoryRequest& memory = record.memory;
+  if (memory.context == 0) memory.context = depth + n_prompt + n_gen;
+  if (memory.sequences == 0) memory.sequences = sequences;
+  memory.chunk_tokens = point.chunk_tokens > 0 ? point.chunk_tokens : kEngineChunkTokens;
   return record;
 }
 
 }  // namespace
 
 double predicted_seconds(const HardwareSpec& hardware, const MeasuredPoint& p) {
-  const double pass = predict_pass(p.model, hardware, p.partition, p.pass, p.types).total;
-  if (p.steps == 0) return pass;
-  const Pass middle{p.pass.sequences, 1, p.pass.context + p.pass.tokens + p.steps / 2};
-  return pass + static_cast<double>(p.steps) * predict_pass(p.model, hardware, p.partition, middle, p.types).total;
+  const auto seconds = [&](const Pass& pass) { return predict_pass(p.model, hardware, p.partition, pass, p.types).total; };
+  const int64_t chunk = p.chunk_tokens > 0 ? p.chunk_tokens : p.pass.tokens;
+  double total = 0;
+  for (int64_t done = 0; done < p.pass.tokens; done += chunk)
+    total += seconds({p.pass.sequences, std::min(chunk, p.pass.tokens - done), p.pass.context + done});
+  if (p.steps > 0)
+    total += static_cast<double>(p.steps) * seconds({p.pass.sequences, 1, p.pass.context + p.pass.tokens + p.steps / 2});
+  return total;
 }
 
 Result<std::vector<MeasuredPoint>> parse_measured(std::string_view text, std::string_view where,
@@ -153,22 +170,20 @@ Result<std::vector<BenchRecord>> parse_bench_results(std::string_view text, std:
 }
 
 BenchPrediction predict_bench(const ModelShape& model, const HardwareSpec& hardware, const BenchTest& test) {
+  MeasuredPoint point;
+  point.model = model;
+  point.types.kv_element_bytes = test.kv_element_bytes;
+  if (model.stored_stack_bytes > 0) point.types.weight_type.clear();
+  point.pass = {test.sequences, test.prompt_tokens, test.depth};
+  point.chunk_tokens = test.batch_tokens;
+  point.steps = test.generated_tokens;
   BenchPrediction prediction;
+  prediction.seconds = predicted_seconds(hardware, point);
   prediction.relative_error = hardware.calibration.leave_one_out_p90;
-  NumberTypes types;
-  types.kv_element_bytes = test.kv_element_bytes;
-  if (model.stored_stack_bytes > 0) types.weight_type.clear();
-  if (test.prompt_tokens > 0)
-    prediction.seconds +=
-        predict_pass(model, hardware, {}, {test.sequences, test.prompt_tokens, test.depth}, types).total;
-  if (test.generated_tokens > 0) {
-    const int64_t middle = test.depth + test.prompt_tokens + test.generated_tokens / 2;
-    prediction.seconds += static_cast<double>(test.generated_tokens) *
-                          predict_pass(model, hardware, {}, {test.sequences, 1, middle}, types).total;
-  }
   const int64_t context = test.depth + test.prompt_tokens + test.generated_tokens;
-  prediction.peak_bytes =
-      memory_per_chip(model, hardware, {}, types, {test.sequences, context, kEngineChunkTokens}).total();
+  const MemoryRequest request{test.most_sequences > 0 ? test.most_sequences : test.sequences,
+                              test.context_tokens > 0 ? test.context_tokens : context, test.batch_tokens, test.tokens_read};
+  prediction.peak_bytes = memory_per_chip(model, hardware, {}, point.types, request).total();
   return prediction;
 }
 

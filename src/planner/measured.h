@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "planner/cost.h"
+#include "planner/memory.h"
 
 namespace tessera {
 
@@ -18,6 +19,7 @@ struct MeasuredPoint {
   Partition partition;
   Pass pass;
   NumberTypes types;
+  int64_t chunk_tokens = 0;  // > 0: a prompt passes in pieces of so many tokens
   int64_t steps = 0;   // > 0: the pass is a prefill, followed by so many decode steps, timed together
   double seconds = 0;  // of one pass, or of pass and steps
   bool fit = false;    // the constants of the shipped description were fitted to it
@@ -32,19 +34,23 @@ Result<std::vector<MeasuredPoint>> parse_measured(std::string_view json, std::st
 Result<std::vector<MeasuredPoint>> shipped_measured(std::string_view name, const HardwareSpec& hardware);
 
 // results.json of `tessera bench`: an array of records, or one record a line, with llama-bench's field names. Used
-// here: model_filename, type_k, n_prompt, n_gen, n_depth, n_seqs (1), avg_ns, predicted_ns and, when the model file is
-// gone, "shape" (an object with the fields of share/models) and weight_type. Times of n_gen tokens become one step at
+// here: model_filename, type_k, type_v, n_batch, n_prompt, n_gen, n_depth, n_seqs (1), avg_ns, samples_ns, predicted_ns and,
+// when the model file is gone, "shape" (an object with the fields of share/models) and weight_type. Times of n_gen tokens become one step at
 // the middle depth.
 struct BenchRecord {
   MeasuredPoint point;
   double recorded_prediction = 0;  // seconds of one pass, as bench predicted it; 0 = absent
   double peak_resident_bytes = 0;
+  MemoryRequest memory;            // n_ctx, n_ctx_seqs, n_batch and n_tokens_read, or what the test itself needs
 };
 Result<std::vector<BenchRecord>> parse_bench_results(std::string_view text, std::string_view where);
 
 // What bench asks before it measures: the time of a test, all its tokens together (predicted_ns), and the memory.
 struct BenchTest {
   int64_t prompt_tokens = 0, generated_tokens = 0, depth = 0, sequences = 1;
+  int64_t batch_tokens = kEngineChunkTokens;
+  // For memory: what the engine was opened for and has read; 0: only this test, once.
+  int64_t context_tokens = 0, most_sequences = 0, tokens_read = 0;
   double kv_element_bytes = 2;
 };
 struct BenchPrediction {

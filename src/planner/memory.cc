@@ -8,20 +8,35 @@
 namespace tessera {
 namespace {
 
+constexpr double kInputBytes = 2;         // per element of a matrix input: bf16, or int8 codes with their scales
+constexpr double kVocabularyBytes = 300;  // per token: its text, score and places in the tokenizer's tables
+constexpr double kThreadBytes = 1 << 20;  // stack and scratch of a worker
+
 bool is_gathered(FfnLayout layout) { return layout != FfnLayout::kWs1d && layout != FfnLayout::kWs2d; }
 
-// This engine: residual stream and its normed copy, then either queries, keys, values and mixed heads or both halves of
-// the feed-forward, all f32; activations once more as int8 with scales.
+// This engine's arena after its first pass, which gives every buffer its own block: residual stream and normed copy,
+// rotation tables, queries, keys, values and mixed heads, both halves of the feed-forward, all f32; the input of each matrix
+// once more, as the matrix wants it.
 double engine_scratch_bytes(const ModelShape& m, const Partition& p, const MemoryRequest& request, double heads) {
   const double n = static_cast<double>(p.mesh.size()), e = static_cast<double>(m.model_dim);
   const double rows =
       static_cast<double>(std::min({request.chunk_tokens, request.context * request.sequences, kEngineChunkTokens}));
   const double used = m.experts > 0 ? static_cast<double>(m.experts_per_token + m.shared_experts) : 1;
-  const double attention = (2 * heads * static_cast<double>(m.head_dim) + kv_elements_per_token_layer(m)) / n;
-  const double ffn = static_cast<double>(m.ff_matrices - 1) * static_cast<double>(m.ff_dim) * used / n;
-  const double widest = std::max(e, static_cast<double>(m.ff_dim) / n);
-  return rows * (4 * (2 * e + std::max(attention, ffn)) + 1.25 * widest) +
+  const double hq = heads * static_cast<double>(m.head_dim) / n, f = static_cast<double>(m.ff_dim) * used / n;
+  const double attention = 2 * hq + kv_elements_per_token_layer(m) / n;
+  const double ffn = static_cast<double>(m.ff_matrices - 1) * f;
+  const double as_input = kInputBytes * (e + hq + f);
+  return rows * (4 * (2 * e + static_cast<double>(m.head_dim) + attention + ffn) + as_input) +
          4 * static_cast<double>(m.vocab) * static_cast<double>(request.sequences);
+}
+
+// Of the token table, which the engine reads through the mapped file. A fault maps 64 KiB; `tokens` random rows touch this
+// much. Text, which repeats its words, touches less.
+double resident_table_bytes(double table_bytes, const ModelShape& m, double tokens) {
+  constexpr double kFaultBytes = 65536;
+  if (table_bytes <= 0) return 0;
+  const double row = table_bytes / static_cast<double>(m.vocab);
+  return table_bytes * (1 - std::exp(-tokens * (row + kFaultBytes) / table_bytes));
 }
 
 // Accelerators: residual stream, normed copy, fused projections and feed-forward halves of one chunk; logits in f32.
@@ -56,6 +71,20 @@ double transport_bytes(const ModelShape& m, const HardwareSpec& hw, const Partit
   return 2 * std::max({wire.yz_bytes, wire.x_bytes, wire.all_to_all_bytes, wire.rest_bytes}) + slices;
 }
 
+// This engine packs every matrix, the output matrix also where it is the token table; the table stays in the file. While the
+// output matrix is packed, last of all, its stored bytes are in memory too; the cache and the activations come later.
+void add_engine_weights(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const NumberTypes& types,
+                        const MemoryRequest& request, const WeightSizes& sizes, MemoryUse* use) {
+  const double chips = static_cast<double>(p.chips());
+  const double output = sizes.output > 0 ? sizes.output : sizes.embedding;
+  const double reads = static_cast<double>(request.tokens_read > 0 ? request.tokens_read : request.sequences * request.context);
+  const double table = resident_table_bytes(sizes.embedding, m, reads);
+  const std::string& type = types.weight_type.empty() ? m.stored_output_type : types.weight_type;
+  use->weights = (sizes.stack * packed_growth(m, types) + output * packed_growth(type) + sizes.vectors + table) / chips;
+  use->scratch = std::max(use->scratch, (output - table) / chips - use->kv);
+  use->program += kVocabularyBytes * static_cast<double>(m.vocab) + kThreadBytes * static_cast<double>(hw.cores);
+}
+
 }  // namespace
 
 double kv_bytes_per_context_token(const ModelShape& m, const Partition& p, int64_t sequences, double element_bytes) {
@@ -83,11 +112,6 @@ MemoryUse memory_per_chip(const ModelShape& m, const HardwareSpec& hw, const Par
   use.weights = sizes.total() / static_cast<double>(p.chips());
   double kept = kept_tokens(m, static_cast<double>(request.context));
   if (hw.compute_in_int8) {
-    // The token table stays in the mapped file, and use makes it resident; the output matrix is packed even when it is
-    // the same table.
-    const double output = sizes.output > 0 ? sizes.output : sizes.embedding;
-    const std::string& type = types.weight_type.empty() ? m.stored_type : types.weight_type;
-    use.weights = (sizes.stack * packed_growth(type) + output + sizes.embedding) / static_cast<double>(p.chips());
     constexpr double kPage = 64;
     kept = std::ceil(kept / kPage) * kPage;
   }
@@ -95,6 +119,7 @@ MemoryUse memory_per_chip(const ModelShape& m, const HardwareSpec& hw, const Par
   use.scratch = scratch_bytes(m, hw, p, types, request, heads);
   use.transport = transport_bytes(m, hw, p, types, request, heads, sizes.stack);
   use.program = hw.loaded_program_bytes;
+  if (hw.compute_in_int8) add_engine_weights(m, hw, p, types, request, sizes, &use);
   return use;
 }
 

@@ -9,7 +9,7 @@ namespace tessera {
 struct MemoryUse {
   double weights = 0;
   double kv = 0;         // for all sequences at full context
-  double scratch = 0;    // activations of one chunk, logits
+  double scratch = 0;    // activations of one chunk, logits; more where loading needs it before there is any cache
   double transport = 0;  // send and receive buffers of collectives, gathered weights
   double program = 0;
   double total() const { return weights + kv + scratch + transport + program; }
@@ -21,6 +21,7 @@ struct MemoryRequest {
   int64_t sequences = 1;
   int64_t context = 2048;
   int64_t chunk_tokens = 2048;  // prefill is cut into pieces of at most this many tokens per chip group
+  int64_t tokens_read = 0;      // rows looked up in the token table, which stays in the file; 0: sequences * context
 };
 
 MemoryUse memory_per_chip(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition,

@@ -127,6 +127,38 @@ TEST(Paper, MfuOfTablesD2AndD3) {
 
 std::vector<MeasuredPoint> points() { return *shipped_measured("pope2022", tpu()); }
 
+// Cost and MFU of Figures 1, C.1 and 7 and of Tables 2 and 3, every point: both follow from the time and 2N.
+TEST(Paper, MfuOfEveryPlottedPoint) {
+  int checked = 0;
+  for (const nlohmann::json& row : paper().at("points")) {
+    if (!row.contains("mfu") || row["figure"].get<std::string>()[0] == 'D') continue;  // D: MfuOfTablesD2AndD3
+    const ModelShape m = model(row["model"].get<std::string>().c_str());
+    const double tokens = row["batch"].get<double>() * row["tokens"].get<double>();
+    const double mfu = 2 * mfu_params(m) * tokens /
+                       (row["seconds"].get<double>() * row["chips"].get<double>() * tpu().peak_flops.at("bf16"));
+    EXPECT_NEAR(mfu, row["mfu"].get<double>(), 0.01) << row;
+    ++checked;
+  }
+  EXPECT_EQ(checked, 10 + 13 + 8 + 4 + 4);
+}
+
+TEST(Paper, CostOfFigure1) {
+  // Batch and printed chip-milliseconds per token of the decode curves.
+  const std::map<std::string, std::map<int, double>> printed = {
+      {"bf16", {{64, 36.23}, {128, 22.25}, {256, 14.22}, {512, 11.52}, {1024, 11.43}}},
+      {"int8", {{64, 27.85}, {128, 18.00}, {256, 13.74}, {512, 11.81}}}};
+  int checked = 0;
+  for (const MeasuredPoint& p : points()) {
+    if (p.where != "1 left") continue;
+    const double cost = 1e3 * p.seconds * static_cast<double>(p.partition.chips()) / p.pass.total_tokens();
+    const bool on_128 = p.partition.chips() == 128;
+    const double expected = on_128 ? 65.85 : printed.at(p.types.weight_type).at(static_cast<int>(p.pass.sequences));
+    EXPECT_NEAR(cost / expected, 1, 1e-3) << p.types.weight_type << " batch " << p.pass.sequences;
+    ++checked;
+  }
+  EXPECT_EQ(checked, 10);
+}
+
 TEST(Paper, RooflineIsALowerBoundOfEveryMeasuredPoint) {
   for (const MeasuredPoint& p : points()) {
     EXPECT_LE(roofline_seconds(p.model, tpu(), p.partition, p.pass, p.types), p.seconds)

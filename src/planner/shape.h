@@ -45,7 +45,8 @@ struct ModelShape {
   double nominal_params = 0;         // what the authors call it; used for MFU. 0 = counted
 
   // Known from a file: bytes as stored, by group. 0 = not known, then params * bytes of the weight type.
-  double stored_stack_bytes = 0;         // all layers
+  double stored_stack_bytes = 0;         // matrices of all layers
+  double stored_vector_bytes = 0;        // norms, biases, position table
   double stored_embedding_bytes = 0;     // token table
   double stored_output_bytes = 0;        // unembedding; 0 when tied
   std::string stored_type;               // type of most stack weights: "q4_k"

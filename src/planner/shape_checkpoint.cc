@@ -53,8 +53,9 @@ void read_sizes(const WeightSource& weights, ModelShape* m) {
   std::map<DType, StoredPart> by_type;
   for (const WeightInfo& w : weights.weights()) {
     const double bytes = static_cast<double>(w.bytes);
-    if (const int64_t block = block_of(w.name); block >= 0) {
-      blocks.insert(block);
+    const int64_t block = block_of(w.name);
+    if (block >= 0) blocks.insert(block);
+    if (block >= 0 && w.shape.rank() > 1) {
       m->stored_stack_bytes += bytes;
       StoredPart& part = by_type[w.dtype];
       part.type = std::string(to_string(w.dtype));
@@ -63,14 +64,17 @@ void read_sizes(const WeightSource& weights, ModelShape* m) {
     } else if (w.name == "output.weight") {
       m->stored_output_bytes = bytes;
       m->stored_output_type = std::string(to_string(w.dtype));
+    } else if (w.name == "token_embd.weight") {
+      if (m->tied_embeddings) m->stored_output_type = std::string(to_string(w.dtype));
+      m->stored_embedding_bytes = bytes;
     } else {
-      if (w.name == "token_embd.weight" && m->tied_embeddings) m->stored_output_type = std::string(to_string(w.dtype));
-      m->stored_embedding_bytes += bytes;
+      m->stored_vector_bytes += bytes;
     }
   }
   // The first file of a split set, alone, holds some of the layers: the others are taken to be like them.
   const double growth = blocks.empty() ? 1 : static_cast<double>(m->layers) / static_cast<double>(blocks.size());
   m->stored_stack_bytes *= growth;
+  m->stored_vector_bytes *= growth;
   double most = 0;
   for (auto& [type, part] : by_type) {
     if (part.bytes > most) m->stored_type = part.type;

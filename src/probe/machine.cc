@@ -123,6 +123,8 @@ PagedMemory::~PagedMemory() {
 }
 
 uint64_t huge_page_bytes() { return proc_kib("/proc/self/smaps_rollup", "AnonHugePages:"); }
+void reset_peak_resident() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
 uint64_t peak_resident_bytes() { return proc_kib("/proc/self/status", "VmHWM:"); }
 
 }  // namespace tessera

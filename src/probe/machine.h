@@ -57,6 +57,7 @@ class PagedMemory {
 // Bytes of this process that lie in huge pages now, and its peak resident size.
 uint64_t huge_page_bytes();
 uint64_t peak_resident_bytes();
+void reset_peak_resident();  // the peak counts from now on, where the system allows it
 
 }  // namespace tessera
 

@@ -52,6 +52,31 @@ double best_peak(const ProbeReport& report, PeakType type, int threads) {
   return best;
 }
 
+// Announces the stages and notes what else ran during each.
+class StageClock {
+ public:
+  StageClock(ProbeReport* report, const std::function<void(std::string_view)>& note) : report_(report), note_(note) {}
+  void begin(std::string name) {
+    end();
+    note_(name);
+    name_ = std::move(name);
+    before_ = CpuTimes::now();
+    start_ = std::chrono::steady_clock::now();
+  }
+  void end() {
+    if (name_.empty()) return;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    report_->loads.push_back({std::exchange(name_, {}), seconds, load_between(before_, CpuTimes::now(), seconds)});
+  }
+
+ private:
+  ProbeReport* report_;
+  const std::function<void(std::string_view)>& note_;
+  std::string name_;
+  CpuTimes before_;
+  std::chrono::steady_clock::time_point start_;
+};
+
 }  // namespace
 
 std::vector<int> probe_thread_counts(int most) {
@@ -71,25 +96,27 @@ Result<ProbeReport> probe_machine(const ProbeOptions& options, const std::functi
   const std::vector<int> ends = counts.size() > 1 ? std::vector<int>{1, counts.back()} : counts;
 
   report.state_before = sample_core_state(report.machine.cpus);
-  note("memory bandwidth");
+  StageClock stage(&report, note);
+  stage.begin("memory bandwidth");
   TESSERA_ASSIGN_OR_RETURN(report.memory, measure_memory_bandwidth(report.machine, counts,
                                                                    buffer_size(options, report.machine),
                                                                    options.repetitions));
-  note("cache bandwidth");
+  stage.begin("cache bandwidth");
   TESSERA_ASSIGN_OR_RETURN(report.caches, measure_cache_bandwidth(report.machine, ends, options.repetitions));
-  note("multiply-add rate");
+  stage.begin("multiply-add rate");
   report.peaks = measure_peaks(ends, options.repetitions);
-  note("core to core");
+  stage.begin("core to core");
   report.latencies = measure_latencies(report.machine);
-  note("barrier");
+  stage.begin("barrier");
   report.barriers = measure_barriers(counts, options.repetitions);
   if (options.kernels) {
-    note("kernels");
+    stage.begin("kernels");
     for (const DType dtype : probed_weight_types()) {
       TESSERA_ASSIGN_OR_RETURN(KernelRateResult rate, measure_kernel_rate(dtype, {.threads = counts.back()}));
       report.kernels.push_back(std::move(rate));
     }
   }
+  stage.end();
   report.state_after = sample_core_state(report.machine.cpus);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return report;

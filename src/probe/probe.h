@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "probe/cpu_times.h"
 #include "probe/kernel_rates.h"
 #include "probe/measure.h"
 
@@ -35,6 +36,13 @@ struct LatencyResult {
   std::vector<double> samples;  // ns one way
 };
 
+// What else ran during one stage of the probe.
+struct StageLoad {
+  std::string stage;
+  double seconds = 0;
+  CpuLoad load;
+};
+
 struct ProbeReport {
   MachineInfo machine;
   std::string time;  // ISO 8601, UTC
@@ -46,6 +54,7 @@ struct ProbeReport {
   std::vector<LatencyResult> latencies;
   std::vector<BarrierResult> barriers;
   std::vector<KernelRateResult> kernels;  // all threads
+  std::vector<StageLoad> loads;           // in the order of the stages
 };
 
 // note: called with the name of each stage as it begins.
@@ -62,6 +71,14 @@ struct MachineLimits {
   double f32_gops = 0, bf16_gops = 0, i8_gops = 0;  // best instruction
 };
 MachineLimits limits_of(const ProbeReport& report, int threads);
+
+// Why the numbers may be wrong: other programs or virtual machines that were running, and samples of the same thing that
+// differ. One sentence each; none for a quiet machine.
+std::vector<std::string> disturbances_of(const ProbeReport& report);
+
+// (Largest - smallest) / median over repeated samples of one kernel or of the memory in one core state: the worst of them,
+// without the two most extreme samples where there are at least five.
+double worst_spread(const ProbeReport& report, std::string* what = nullptr);
 
 std::string probe_table(const ProbeReport& report);
 

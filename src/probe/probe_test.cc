@@ -22,6 +22,8 @@ TEST(Probe, MeasuresEverythingAndSurvivesJson) {
   auto report = probe_machine(small_probe(), [&](std::string_view) { ++stages; });
   ASSERT_TRUE(report.ok()) << report.status().message();
   EXPECT_EQ(stages, 5);
+  ASSERT_EQ(report->loads.size(), 5u);
+  EXPECT_GT(report->loads[0].seconds, 0);
   for (const BandwidthResult& r : report->memory) {
     ASSERT_EQ(r.samples.size(), 2u);
     for (const StateSample& s : r.samples) EXPECT_GT(s.value, 0.01);

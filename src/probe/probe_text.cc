@@ -158,7 +158,8 @@ std::string probe_table(const ProbeReport& report) {
     out += row(fmt::format("{} matrix", to_string(r.dtype)), fmt::format("512 rows, half at {:.0f}", r.half_rate_rows),
                r.threads, "GOP/s", r.prefill_gops);
   }
-  return out;
+  for (const std::string& warning : disturbances_of(report)) out += fmt::format("\nwarning: {}", warning);
+  return out + (disturbances_of(report).empty() ? "" : "\n");
 }
 
 json probe_to_json(const ProbeReport& report) {
@@ -194,7 +195,14 @@ json probe_to_json(const ProbeReport& report) {
   for (const BarrierResult& r : report.barriers) {
     barriers.push_back(with(numbers(r.samples), {{"threads", r.threads}}));
   }
+  json loads = json::array();
+  for (const StageLoad& l : report.loads) {
+    loads.push_back({{"stage", l.stage}, {"seconds", l.seconds}, {"other_cpus", l.load.others}, {"stolen_cpus", l.load.stolen}});
+  }
   return {{"time", report.time},
+          {"warnings", disturbances_of(report)},
+          {"worst_spread", worst_spread(report)},
+          {"loads", loads},
           {"seconds", report.seconds},
           {"cpu", m.cpu_model},
           {"features", m.features},
