@@ -5,7 +5,8 @@
 
 For every shape and type it writes a model of random weights (once), and in every round it probes the machine, measures
 prompts of 512 and 128 tokens and decode steps at two depths, and probes again: the prediction of a record uses the mean of
-the two probes around it. Samples that other programs disturbed are dropped. Then the constants of the engine are fitted to all
+the two probes around it, with the memory rates of their samples in the same core state (near, far) as the record's. Samples
+that other programs disturbed are dropped. Then the constants of the engine are fitted to all
 records; the printed errors are of constants fitted without any record of the same model.
 
 --refit uses the records that the output file already holds. --wrap CMD runs everything timed under a command.
@@ -56,28 +57,49 @@ def mean_of(a, b):
     return a
 
 
-def machine_of(before, after):
+def median_in_state(numbers, state):
+    """Of samples with states, pooled over probes; None where there are none in that state."""
+    pooled = [v for n in numbers for v, s in zip(n["samples"], n["states"]) if s == state]
+    return statistics.median(pooled) if pooled else None
+
+
+def machine_of(before, after, state):
+    """The description between two probes, with memory rates of one core state where the probes saw it."""
     wanted = ["name", "description", "peak_flops", "memory_bytes", "memory_bandwidth", "usable_memory_fraction", "causal_skip",
               "compute_in_int8", "cores", "loaded_program_bytes", "kernels"]
-    return mean_of({key: before[key] for key in wanted}, after)
+    machine = mean_of({key: before[key] for key in wanted}, after)
+    machine["core_state"] = state
+    probes = [before["probe"], after["probe"]]
+    most = max(r["threads"] for r in probes[0]["memory_read_gb_per_s"])
+    for pages in (False, True):
+        reads = [r for p in probes for r in p["memory_read_gb_per_s"] if r["threads"] == most and r["huge_pages"] == pages]
+        rate = median_in_state(reads, state)
+        if rate is not None:
+            machine["memory_bandwidth"] = max(rate * 1e9, machine["memory_bandwidth"] if pages else 0)
+    for kernel in probes[0]["kernels"]:
+        rate = median_in_state([k["decode_gb_per_s"] for p in probes for k in p["kernels"] if k["type"] == kernel["type"]], state)
+        if rate is not None:
+            machine["kernels"][kernel["type"]]["weight_bandwidth"] = rate * 1e9
+    return machine
 
 
 def record_of(raw, shape):
     """The record with undisturbed samples only, or None."""
-    kept = [ns for ns, cpus in zip(raw["samples_ns"], raw["samples_other_cpus"]) if cpus <= MOST_OTHER_CPUS]
-    if not kept:
+    quiet = [i for i, cpus in enumerate(raw["samples_other_cpus"]) if cpus <= MOST_OTHER_CPUS]
+    if not quiet:
         return None
+    kept, states = [raw["samples_ns"][i] for i in quiet], [raw["samples_core_state"][i] for i in quiet]
     record = {key: raw[key] for key in KEPT if key in raw}
     record["model_filename"] = os.path.basename(raw["model_filename"])
-    states = [s for s in raw["samples_core_state"]]
-    return record | {"avg_ns": statistics.median(kept), "samples_ns": kept, "samples_core_state": states, "shape": shape}
+    usual = next((s for s in ("near", "far") if 4 * states.count(s) >= 3 * len(states)), "unknown")
+    return record | {"avg_ns": statistics.median(kept), "samples_ns": kept, "core_state": usual, "shape": shape}
 
 
 def measure(args, path, records, machines, before):
     lines = run([args.tessera, "bench", "-m", path, *TESTS, "-r", "3", "-o", "jsonl"], args.wrap)
     shape = json.loads(run([args.tessera, "plan", path, "--json"], []))["model"]["shape"]
     after = probe(args.tessera, args.wrap)
-    machines.append(machine_of(before, after))
+    by_state = {}
     for line in lines.splitlines():
         raw = json.loads(line)
         if (raw["n_prompt"] + raw["n_gen"], raw["n_depth"]) not in WANTED:
@@ -85,8 +107,12 @@ def measure(args, path, records, machines, before):
         record = record_of(raw, shape)
         print(f"  {os.path.basename(path):28} {raw['test']:16} {'disturbed' if record is None else '%9.2f ms' % (record['avg_ns'] / 1e6)}"
               f"  {' '.join(raw['samples_core_state'])}", flush=True)
-        if record is not None:
-            records.append(record | {"machine": len(machines) - 1})
+        if record is None:
+            continue
+        if record["core_state"] not in by_state:
+            by_state[record["core_state"]] = len(machines)
+            machines.append(machine_of(before, after, record["core_state"]))
+        records.append(record | {"machine": by_state[record["core_state"]]})
     return after
 
 

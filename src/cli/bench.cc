@@ -33,6 +33,7 @@ Result<BenchMachine> machine_for(const BenchOptions& options) {
   BenchMachine machine;
   TESSERA_ASSIGN_OR_RETURN(machine.probe, probe_for(options));
   TESSERA_ASSIGN_OR_RETURN(machine.hardware, find_hardware(!options.hardware.empty() ? options.hardware : options.probe_path));
+  machine.probed = options.hardware.empty();
   return machine;
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/bench_model.h"
+#include "cli/probe.h"
 #include "formats/checkpoint.h"
 #include "planner/shape_checkpoint.h"
 #include "probe/cpu_times.h"
@@ -121,9 +122,19 @@ double BenchEngine::ideal_seconds(const BenchCase& test, CoreState state) const 
   return seconds * 1e-9;
 }
 
+// Near or far where nearly all samples were; else unknown.
+CoreState usual_state(const std::vector<BenchSample>& samples) {
+  for (const CoreState state : {CoreState::kNear, CoreState::kFar}) {
+    const auto in_state = std::ranges::count_if(samples, [&](const BenchSample& s) { return s.state == state; });
+    if (4 * in_state >= 3 * static_cast<int64_t>(samples.size())) return state;
+  }
+  return CoreState::kUnknown;
+}
+
 // Rates of a description hold for all of its cores: other thread counts get no prediction.
-BenchPrediction BenchEngine::predict(const BenchCase& test) const {
-  const HardwareSpec& hardware = machine_.hardware;
+BenchPrediction BenchEngine::predict(const BenchCase& test, CoreState state) const {
+  const bool by_state = machine_.probed && machine_.probe;
+  const HardwareSpec hardware = by_state ? in_core_state(machine_.hardware, *machine_.probe, state) : machine_.hardware;
   if (!shape_ || (hardware.cores > 0 && hardware.cores != engine_->pool().threads())) return {};
   BenchTest shape{test.prompt, test.generate, test.depth, test.streams};
   shape.batch_tokens = engine_->options().batch_tokens;
@@ -184,7 +195,7 @@ Result<BenchResult> BenchEngine::run(const BenchCase& test, const BenchOptions& 
   result.context_tokens = engine_->options().context_tokens;
   result.most_sequences = engine_->options().max_sequences;
   result.tokens_read = tokens_read_;
-  result.prediction = predict(result.test);
+  result.prediction = predict(result.test, usual_state(result.samples));
   return result;
 }
 

@@ -24,6 +24,7 @@ namespace tessera {
 struct BenchMachine {
   std::optional<ProbeReport> probe;  // limits; none: no fraction of them
   HardwareSpec hardware;             // predictions
+  bool probed = false;               // the description is the probe's: it has rates by core state
 };
 
 class BenchEngine {
@@ -40,7 +41,7 @@ class BenchEngine {
   Status one_pass(const BenchCase& test, const std::vector<SequenceId>& sequences);
   Result<BenchSample> sample(const BenchCase& test, const std::vector<SequenceId>& sequences);
   double ideal_seconds(const BenchCase& test, CoreState state) const;
-  BenchPrediction predict(const BenchCase& test) const;
+  BenchPrediction predict(const BenchCase& test, CoreState state) const;
 
   std::unique_ptr<Engine> engine_;
   BenchModelInfo info_;

@@ -53,8 +53,8 @@ HardwareSpec hardware_from_probe(const ProbeReport& report, HardwareSpec base) {
   base.cores = static_cast<int64_t>(std::max<size_t>(report.machine.cpus.size(), threads));
   base.compute_in_int8 = true;
   for (const KernelRateResult& r : report.kernels) {
-    base.kernels[std::string(to_string(r.dtype))] = {median(r.prefill_gops) * 1e9, median(r.decode_gb_per_s) * 1e9,
-                                                     r.half_rate_rows};
+    base.kernels[std::string(to_string(r.dtype))] = {median(r.prefill_gops) * 1e9,
+                                                     median(values_of(r.decode_gb_per_s)) * 1e9, r.half_rate_rows};
   }
   use_engine_constants(&base);
   if (const auto warnings = disturbances_of(report); !warnings.empty()) {
@@ -64,6 +64,19 @@ HardwareSpec hardware_from_probe(const ProbeReport& report, HardwareSpec base) {
     record.note += "; wider, since the probe was disturbed";
   }
   return base;
+}
+
+HardwareSpec in_core_state(HardwareSpec hardware, const ProbeReport& report, CoreState state) {
+  if (state == CoreState::kUnknown) return hardware;
+  const MachineLimits limits = limits_of(report, most_threads(report));
+  const double read = state == CoreState::kNear ? limits.read_near_gb_per_s : limits.read_far_gb_per_s;
+  if (read > 0) hardware.memory_bandwidth = read * 1e9;
+  for (const KernelRateResult& r : report.kernels) {
+    const std::vector<double> rates = values_of(r.decode_gb_per_s, state);
+    const auto kernel = hardware.kernels.find(std::string(to_string(r.dtype)));
+    if (!rates.empty() && kernel != hardware.kernels.end()) kernel->second.weight_bandwidth = median(rates) * 1e9;
+  }
+  return hardware;
 }
 
 Status save_probe(const ProbeReport& report, const std::string& path) {

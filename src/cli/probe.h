@@ -14,6 +14,9 @@ namespace tessera {
 // `base`.
 HardwareSpec hardware_from_probe(const ProbeReport& report, HardwareSpec base);
 
+// The description with the memory and kernel rates of the probe's samples in one core state, where it has any.
+HardwareSpec in_core_state(HardwareSpec hardware, const ProbeReport& report, CoreState state);
+
 // Writes the planner's description with the report itself under "probe"; creates the folder.
 Status save_probe(const ProbeReport& report, const std::string& path);
 

@@ -19,7 +19,7 @@ ProbeReport small_report() {
   report.peaks.push_back({"vfmadd zmm", PeakType::kF32, 2, {231}});
   report.peaks.push_back({"vpdpbusd zmm", PeakType::kI8, 2, {900, 910}});
   report.barriers.push_back({2, {150}});
-  report.kernels.push_back({DType::kQ4_0, 2, {33}, {600}, 4});
+  report.kernels.push_back({DType::kQ4_0, 2, {{33, CoreState::kNear}}, {600}, 4});
   return report;
 }
 
@@ -57,6 +57,23 @@ TEST_F(ProbeFile, ABusyMachineIsNotedAndWidensTheInterval) {
   EXPECT_NE(hardware->description.find("1.5 processors busy"), std::string::npos) << hardware->description;
   EXPECT_GE(hardware->calibration.leave_one_out_p90, 0.3);
   EXPECT_LT(hardware_from_probe(small_report(), this_machine()).calibration.leave_one_out_p90, 0.3);
+}
+
+// Two placements of the processors are two machines: a sample is compared with the one it was taken on.
+TEST_F(ProbeFile, RatesOfACoreState) {
+  ProbeReport report = small_report();
+  report.kernels[0].decode_gb_per_s = {{33, CoreState::kNear}, {50, CoreState::kFar}, {35, CoreState::kNear}};
+  ASSERT_TRUE(save_probe(report, path_).ok());
+  const auto probe = load_probe(path_);
+  ASSERT_TRUE(probe.ok()) << probe.status().message();
+  const HardwareSpec all = *load_hardware(path_);
+  EXPECT_DOUBLE_EQ(all.kernels.at("q4_0").weight_bandwidth, 35e9);
+  const HardwareSpec near = in_core_state(all, *probe, CoreState::kNear), far = in_core_state(all, *probe, CoreState::kFar);
+  EXPECT_DOUBLE_EQ(near.kernels.at("q4_0").weight_bandwidth, 34e9);
+  EXPECT_DOUBLE_EQ(far.kernels.at("q4_0").weight_bandwidth, 50e9);
+  EXPECT_DOUBLE_EQ(near.memory_bandwidth, 35.5e9);
+  EXPECT_DOUBLE_EQ(far.memory_bandwidth, 57e9);
+  EXPECT_DOUBLE_EQ(in_core_state(all, *probe, CoreState::kUnknown).memory_bandwidth, all.memory_bandwidth);
 }
 
 TEST_F(ProbeFile, SaysWhatIsMissing) {

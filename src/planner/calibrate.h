@@ -24,7 +24,7 @@ std::vector<double> least_squares(const LeastSquaresProblem& problem, int max_st
 enum class FittedSet {
   kAccelerators,  // e_c, e_w, e_n, e_g, t_0, t_h, p (attention and KV tied to e_c, e_w)
   kOneMachine,    // e_c, e_w, attention, KV, t_0, t_s, p: no network
-  kProbed,        // the same, with e_c and e_w of the measured kernel rates
+  kProbed,        // the same with e_c and e_w of the measured kernel rates, and t_e for t_s
 };
 
 struct Residual {
@@ -39,8 +39,9 @@ double rms(std::span<const Residual> residuals);
 // Quantile of |relative|; 0.5 is the median.
 double quantile_error(std::span<const Residual> residuals, double q);
 
-// Returns the description with fitted constants and a filled CalibrationRecord. Every point is left out once; with
-// more than 60 points every k-th group is left out together, so that the cost stays bounded.
+// Returns the description with fitted constants and a filled CalibrationRecord. For its leave-one-out errors a model at a
+// time is left out where there are at least three (not kAccelerators), else a point; of more than 60 points every 60th
+// together, so that the cost stays bounded.
 Result<HardwareSpec> calibrate(HardwareSpec hardware, std::span<const MeasuredPoint> points, FittedSet set);
 
 }  // namespace tessera

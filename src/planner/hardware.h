@@ -63,6 +63,7 @@ struct CalibrationRecord {
   int64_t points = 0;
   double rms = 0;  // on the fitted points, relative
   double leave_one_out_rms = 0;
+  double leave_one_out_p50 = 0, leave_one_out_worst = 0;
   double leave_one_out_p90 = 0;  // printed as the interval of every prediction
   std::string note;
 };

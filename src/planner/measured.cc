@@ -86,6 +86,7 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
     return unsupported("{}: a record of prompt and generation together has no single phase", where);
   if (shape != nullptr) {
     TESSERA_ASSIGN_OR_RETURN(point.model, parse_model_shape(shape->dump(), where + ".shape"));
+    if (point.model.stored_stack_bytes > 0) point.types.weight_type.clear();
   } else {
     TESSERA_ASSIGN_OR_RETURN(point.model, resolve_model(file));
     if (point.model.stored_stack_bytes > 0) point.types.weight_type.clear();
@@ -110,7 +111,16 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
 
 }  // namespace
 
-double predicted_seconds(const HardwareSpec& hardware, const MeasuredPoint& p) {
+const HardwareSpec& MeasuredPoint::with_rates(const HardwareSpec& hardware, HardwareSpec* storage) const {
+  if (machine == nullptr) return hardware;
+  *storage = *machine;
+  storage->constants = hardware.constants;
+  return *storage;
+}
+
+double predicted_seconds(const HardwareSpec& description, const MeasuredPoint& p) {
+  HardwareSpec probed;
+  const HardwareSpec& hardware = p.with_rates(description, &probed);
   const auto seconds = [&](const Pass& pass) { return predict_pass(p.model, hardware, p.partition, pass, p.types).total; };
   const int64_t chunk = p.chunk_tokens > 0 ? p.chunk_tokens : p.pass.tokens;
   double total = 0;
@@ -146,11 +156,33 @@ Result<std::vector<MeasuredPoint>> shipped_measured(std::string_view name, const
 
 Result<std::vector<BenchRecord>> parse_bench_results(std::string_view text, std::string_view where) {
   std::vector<BenchRecord> records;
+  std::vector<std::shared_ptr<const HardwareSpec>> machines;
   const auto add = [&](const Json& json) -> Status {
-    TESSERA_ASSIGN_OR_RETURN(BenchRecord record, read_record(json, fmt::format("{} record {}", where, records.size())));
+    const std::string name = fmt::format("{} record {}", where, records.size());
+    TESSERA_ASSIGN_OR_RETURN(BenchRecord record, read_record(json, name));
+    if (!machines.empty()) {
+      int64_t machine = 0;
+      JsonFields f(json, name);
+      f.number("machine", &machine, 0, static_cast<double>(machines.size() - 1));
+      TESSERA_RETURN_IF_ERROR(f.status());
+      record.point.machine = machines[static_cast<size_t>(machine)];
+    }
     records.push_back(std::move(record));
     return Status();
   };
+  // One document with machines, or an array, or lines of objects.
+  if (const Json whole = Json::parse(text, nullptr, false); whole.is_object() && whole.contains("records")) {
+    JsonFields f(whole, std::string(where));
+    const Json* rows = f.array("records");
+    const Json* list = f.array("machines");
+    TESSERA_RETURN_IF_ERROR(f.status());
+    for (const Json& machine : list != nullptr ? *list : Json::array()) {
+      TESSERA_ASSIGN_OR_RETURN(HardwareSpec spec, parse_hardware(machine.dump(), fmt::format("{} machine {}", where, machines.size())));
+      machines.push_back(std::make_shared<const HardwareSpec>(std::move(spec)));
+    }
+    for (const Json& row : *rows) TESSERA_RETURN_IF_ERROR(add(row));
+    return records;
+  }
   const size_t start = text.find_first_not_of(" \t\r\n");
   if (start != std::string_view::npos && text[start] == '[') {
     TESSERA_ASSIGN_OR_RETURN(const Json json, parse_json(text, where));
@@ -167,6 +199,13 @@ Result<std::vector<BenchRecord>> parse_bench_results(std::string_view text, std:
   }
   if (records.empty()) return invalid_argument("{}: no records", where);
   return records;
+}
+
+Result<std::vector<BenchRecord>> engine_measurements() {
+  for (const EmbeddedFile& file : embedded_files()) {
+    if (file.path == "measured/engine.json") return parse_bench_results(file.text, file.path);
+  }
+  return not_found("measured/engine.json is not part of this build");
 }
 
 BenchPrediction predict_bench(const ModelShape& model, const HardwareSpec& hardware, const BenchTest& test) {

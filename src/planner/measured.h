@@ -3,6 +3,7 @@
 #ifndef TESSERA_PLANNER_MEASURED_H_
 #define TESSERA_PLANNER_MEASURED_H_
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,8 +22,11 @@ struct MeasuredPoint {
   NumberTypes types;
   int64_t chunk_tokens = 0;  // > 0: a prompt passes in pieces of so many tokens
   int64_t steps = 0;   // > 0: the pass is a prefill, followed by so many decode steps, timed together
+  std::shared_ptr<const HardwareSpec> machine;  // as probed around the measurement; null: the description asked about
   double seconds = 0;  // of one pass, or of pass and steps
   bool fit = false;    // the constants of the shipped description were fitted to it
+  // The description with its constants, the rates of `machine`.
+  const HardwareSpec& with_rates(const HardwareSpec& hardware, HardwareSpec* storage) const;
   bool decode() const { return pass.tokens == 1; }
 };
 
@@ -35,7 +39,7 @@ Result<std::vector<MeasuredPoint>> shipped_measured(std::string_view name, const
 
 // results.json of `tessera bench`: an array of records, or one record a line, with llama-bench's field names. Used
 // here: model_filename, type_k, type_v, n_batch, n_prompt, n_gen, n_depth, n_seqs (1), avg_ns, samples_ns, predicted_ns and,
-// when the model file is gone, "shape" (an object with the fields of share/models) and weight_type. Times of n_gen tokens become one step at
+// "machine" and, when the model file is gone, "shape" (an object with the fields of share/models) and weight_type. Times of n_gen tokens become one step at
 // the middle depth.
 struct BenchRecord {
   MeasuredPoint point;
@@ -43,7 +47,11 @@ struct BenchRecord {
   double peak_resident_bytes = 0;
   MemoryRequest memory;            // n_ctx, n_ctx_seqs, n_batch and n_tokens_read, or what the test itself needs
 };
+// An object {"machines": [...], "records": [...]} gives the hardware descriptions that the records name by "machine".
 Result<std::vector<BenchRecord>> parse_bench_results(std::string_view text, std::string_view where);
+
+// The measurements of this engine that its shipped constants were fitted to (share/measured/engine.json).
+Result<std::vector<BenchRecord>> engine_measurements();
 
 // What bench asks before it measures: the time of a test, all its tokens together (predicted_ns), and the memory.
 struct BenchTest {

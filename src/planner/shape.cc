@@ -56,12 +56,36 @@ void read_shape_fields(JsonFields* f, ModelShape* m) {
   f->number("nominal_params", &m->nominal_params, 0, 1e18);
 }
 
+Status read_stored(const Json& json, const std::string& where, ModelShape* m) {
+  JsonFields f(json, where);
+  f.number("stack", &m->stored_stack_bytes, 1, 1e18);
+  f.number("vectors", &m->stored_vector_bytes, 0, 1e18);
+  f.number("embedding", &m->stored_embedding_bytes, 0, 1e18);
+  f.number("output", &m->stored_output_bytes, 0, 1e18);
+  f.text("type", &m->stored_type);
+  f.text("output_type", &m->stored_output_type);
+  if (const Json* parts = f.array("parts")) {
+    for (const Json& row : *parts) {
+      StoredPart part;
+      JsonFields p(row, where + ".parts");
+      p.text("type", &part.type);
+      p.number("bytes", &part.bytes, 1, 1e18);
+      p.number("params", &part.params, 1, 1e18);
+      TESSERA_RETURN_IF_ERROR(p.status());
+      m->stored_parts.push_back(std::move(part));
+    }
+  }
+  return f.status();
+}
+
 Result<ModelShape> shape_from_json(const Json& json, const std::string& where) {
   ModelShape m;
   JsonFields f(json, where);
   for (const char* key : {"layers", "model_dim", "ff_dim", "heads", "vocab"}) f.require(key);
   TESSERA_RETURN_IF_ERROR(f.status());
   read_shape_fields(&f, &m);
+  TESSERA_RETURN_IF_ERROR(f.status());
+  if (const Json* stored = f.object("stored")) TESSERA_RETURN_IF_ERROR(read_stored(*stored, where + ".stored", &m));
   TESSERA_RETURN_IF_ERROR(f.status());
   TESSERA_RETURN_IF_ERROR(check_shape(m).with_context(where));
   return m;
@@ -157,6 +181,37 @@ Status check_shape(const ModelShape& m) {
 Result<ModelShape> parse_model_shape(std::string_view text, std::string_view where) {
   TESSERA_ASSIGN_OR_RETURN(const Json json, parse_json(text, where));
   return shape_from_json(json, std::string(where));
+}
+
+std::string shape_to_json(const ModelShape& m) {
+  nlohmann::ordered_json json{{"name", m.name}, {"layers", m.layers}, {"model_dim", m.model_dim}, {"ff_dim", m.ff_dim},
+                              {"heads", m.heads}, {"kv_heads", m.kv_heads}, {"head_dim", m.head_dim},
+                              {"ff_matrices", m.ff_matrices}, {"vocab", m.vocab}};
+  const auto add = [&](const char* key, int64_t value) {
+    if (value != 0) json[key] = value;
+  };
+  add("max_context", m.max_context);
+  if (m.parallel_block) json["parallel_block"] = true;
+  if (m.tied_embeddings) json["tied_embeddings"] = true;
+  add("experts", m.experts);
+  add("experts_per_token", m.experts_per_token);
+  add("shared_experts", m.shared_experts);
+  add("dense_layers", m.dense_layers);
+  add("dense_ff_dim", m.dense_ff_dim);
+  add("ff_block", m.ff_block);
+  add("kv_elements", m.kv_elements);
+  add("window_tokens", m.window_tokens);
+  add("full_attention_every", m.full_attention_every);
+  if (m.nominal_params > 0) json["nominal_params"] = m.nominal_params;
+  if (m.stored_stack_bytes > 0) {
+    nlohmann::ordered_json stored{{"stack", m.stored_stack_bytes}, {"vectors", m.stored_vector_bytes},
+                                  {"embedding", m.stored_embedding_bytes}, {"output", m.stored_output_bytes},
+                                  {"type", m.stored_type}, {"output_type", m.stored_output_type}};
+    for (const StoredPart& part : m.stored_parts)
+      stored["parts"].push_back({{"type", part.type}, {"bytes", part.bytes}, {"params", part.params}});
+    json["stored"] = std::move(stored);
+  }
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::vector<std::string> shipped_models() {

@@ -77,6 +77,7 @@ Result<double> bytes_per_weight(std::string_view type);
 
 Status check_shape(const ModelShape& m);  // every field in range, so that later products are safe
 Result<ModelShape> parse_model_shape(std::string_view json, std::string_view where);
+std::string shape_to_json(const ModelShape& m);  // with "stored", the sizes known from a file, where there are any
 std::vector<std::string> shipped_models();
 Result<ModelShape> find_shipped_model(std::string_view name);
 

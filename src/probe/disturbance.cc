@@ -38,7 +38,9 @@ double worst_spread(const ProbeReport& report, std::string* what) {
     }
   }
   for (const KernelRateResult& r : report.kernels) {
-    look(r.decode_gb_per_s, fmt::format("{} weights, 1 row", to_string(r.dtype)));
+    for (const CoreState state : {CoreState::kNear, CoreState::kFar}) {
+      look(values_of(r.decode_gb_per_s, state), fmt::format("{} weights, 1 row, {}", to_string(r.dtype), to_string(state)));
+    }
     look(r.prefill_gops, fmt::format("{} weights, 512 rows", to_string(r.dtype)));
   }
   return worst;

@@ -7,10 +7,16 @@
 namespace tessera {
 namespace {
 
+std::vector<StateSample> near(const std::vector<double>& values) {
+  std::vector<StateSample> samples;
+  for (const double v : values) samples.push_back({v, CoreState::kNear});
+  return samples;
+}
+
 ProbeReport quiet_report() {
   ProbeReport report;
   report.memory.push_back({2, true, {{35, CoreState::kNear}, {36, CoreState::kNear}, {57, CoreState::kFar}, {56, CoreState::kFar}}});
-  report.kernels.push_back({DType::kQ4_0, 2, {33, 34, 33.5, 34, 35}, {600, 610, 605, 604, 602}, 4});
+  report.kernels.push_back({DType::kQ4_0, 2, near({33, 34, 33.5, 34, 35}), {600, 610, 605, 604, 602}, 4});
   report.loads = {{"memory bandwidth", 2, {0.05, 0}}, {"kernels", 5, {0.1, 0.02}}};
   return report;
 }
@@ -38,7 +44,7 @@ TEST(Disturbance, NamesTheStageInWhichOthersRan) {
 TEST(Disturbance, SeesStolenTimeAndSpread) {
   ProbeReport report = quiet_report();
   report.loads[0].load.stolen = 0.5;
-  report.kernels[0].decode_gb_per_s = {10, 20, 30, 34, 35};
+  report.kernels[0].decode_gb_per_s = near({10, 20, 30, 34, 35});
   const auto found = disturbances_of(report);
   ASSERT_EQ(found.size(), 2u);
   EXPECT_NE(found[0].find("hypervisor"), std::string::npos);

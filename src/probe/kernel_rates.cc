@@ -104,7 +104,15 @@ Result<KernelRateResult> measure_kernel_rate(DType dtype, const KernelRateOption
   {
     TESSERA_ASSIGN_OR_RETURN(const Linear large, random_linear(dtype, rows, pool));
     const double bytes = static_cast<double>(*row_bytes(dtype, kCols)) * static_cast<double>(rows);
-    for (const double s : timer.repeat(large, 1, options.repetitions)) result.decode_gb_per_s.push_back(bytes / s * 1e-9);
+    const std::vector<int> cpus = machine_info().cpus;
+    (void)timer.run(large, 1);
+    CoreStateSample before = sample_core_state(cpus);
+    for (int i = 0; i < options.repetitions; ++i) {
+      const double rate = bytes / timer.run(large, 1) * 1e-9;
+      const CoreStateSample after = sample_core_state(cpus);
+      result.decode_gb_per_s.push_back({rate, combine(before, after)});
+      before = after;
+    }
   }
   TESSERA_ASSIGN_OR_RETURN(const Linear small, random_linear(dtype, kPrefillOutputs, pool));
   const double operations_per_row = 2.0 * kCols * kPrefillOutputs;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "probe/measure.h"
 #include "tensor/dtype.h"
 
 namespace tessera {
@@ -16,7 +17,7 @@ namespace tessera {
 struct KernelRateResult {
   DType dtype = DType::kBF16;
   int threads = 1;
-  std::vector<double> decode_gb_per_s;   // stored weight bytes, 1 row
+  std::vector<StateSample> decode_gb_per_s;   // stored weight bytes, 1 row
   std::vector<double> prefill_gops;      // 512 rows; a multiply-add is 2
   double half_rate_rows = 0;             // rows at which half of the prefill rate is reached; 0: not found
 };

@@ -35,13 +35,18 @@ json numbers(std::span<const double> samples) {
   return {{"median", s.median}, {"min", s.min}, {"max", s.max}, {"samples", samples}};
 }
 
+json numbers_by_state(std::span<const StateSample> samples) {
+  json j = numbers(values_of(samples));
+  json states = json::array();
+  for (const StateSample& s : samples) states.push_back(to_string(s.state));
+  j["states"] = std::move(states);
+  return j;
+}
+
 json memory_json(const BandwidthResult& r) {
-  json j = numbers(values_of(r.samples));
+  json j = numbers_by_state(r.samples);
   j["threads"] = r.threads;
   j["huge_pages"] = r.huge_pages;
-  json states = json::array();
-  for (const StateSample& s : r.samples) states.push_back(to_string(s.state));
-  j["states"] = std::move(states);
   return j;
 }
 
@@ -104,15 +109,27 @@ CoreState state_from(const json& j) {
   return CoreState::kUnknown;
 }
 
-BandwidthResult read_memory(Reader& reader, const json& j) {
-  BandwidthResult r{reader.whole(j, "threads"), reader.boolean(j, "huge_pages"), {}};
+std::vector<StateSample> read_by_state(Reader& reader, const json& j) {
+  std::vector<StateSample> read;
   const std::vector<double> samples = reader.samples(j);
   const json& states = reader.array(j, "states");
   if (states.size() != samples.size()) reader.fail("states: expected as many as samples");
-  for (size_t i = 0; i < std::min(samples.size(), states.size()); ++i) {
-    r.samples.push_back({samples[i], state_from(states[i])});
+  for (size_t i = 0; i < std::min(samples.size(), states.size()); ++i) read.push_back({samples[i], state_from(states[i])});
+  return read;
+}
+
+// Kernel rates of a file from before they had states are left out.
+void read_kernels(Reader& reader, const json& j, ProbeReport* report) {
+  if (!j.contains("kernels")) return;
+  for (const json& k : reader.array(j, "kernels")) {
+    const auto dtype = dtype_from_name(reader.text(k, "type"));
+    const json* decode = reader.member(k, "decode_gb_per_s", &json::is_object, "an object");
+    const json* prefill = reader.member(k, "prefill_gops", &json::is_object, "an object");
+    if (!dtype) reader.fail("type: expected a weight type");
+    if (!reader.status().ok() || !decode->contains("states")) return;
+    report->kernels.push_back({*dtype, reader.whole(k, "threads"), read_by_state(reader, *decode), reader.samples(*prefill),
+                               reader.number(k, "half_rate_rows")});
   }
-  return r;
 }
 
 PeakType read_type(Reader& reader, const json& j) {
@@ -154,7 +171,7 @@ std::string probe_table(const ProbeReport& report) {
   }
   for (const BarrierResult& r : report.barriers) out += row("barrier", "thread pool", r.threads, "ns", r.samples);
   for (const KernelRateResult& r : report.kernels) {
-    out += row(fmt::format("{} matrix", to_string(r.dtype)), "1 row, weights", r.threads, "GB/s", r.decode_gb_per_s);
+    out += row(fmt::format("{} matrix", to_string(r.dtype)), "1 row, weights", r.threads, "GB/s", values_of(r.decode_gb_per_s));
     out += row(fmt::format("{} matrix", to_string(r.dtype)), fmt::format("512 rows, half at {:.0f}", r.half_rate_rows),
                r.threads, "GOP/s", r.prefill_gops);
   }
@@ -188,7 +205,7 @@ json probe_to_json(const ProbeReport& report) {
   for (const KernelRateResult& r : report.kernels) {
     kernels.push_back({{"type", to_string(r.dtype)},
                        {"threads", r.threads},
-                       {"decode_gb_per_s", numbers(r.decode_gb_per_s)},
+                       {"decode_gb_per_s", numbers_by_state(r.decode_gb_per_s)},
                        {"prefill_gops", numbers(r.prefill_gops)},
                        {"half_rate_rows", r.half_rate_rows}});
   }
@@ -224,7 +241,9 @@ Result<ProbeReport> probe_from_json(const json& j) {
   ProbeReport report;
   report.time = reader.text(j, "time");
   report.machine.cpu_model = reader.text(j, "cpu");
-  for (const json& m : reader.array(j, "memory_read_gb_per_s")) report.memory.push_back(read_memory(reader, m));
+  for (const json& m : reader.array(j, "memory_read_gb_per_s")) {
+    report.memory.push_back({reader.whole(m, "threads"), reader.boolean(m, "huge_pages"), read_by_state(reader, m)});
+  }
   for (const json& p : reader.array(j, "multiply_add_gops")) {
     report.peaks.push_back(
         {reader.text(p, "instruction"), read_type(reader, p), reader.whole(p, "threads"), reader.samples(p)});
@@ -232,6 +251,7 @@ Result<ProbeReport> probe_from_json(const json& j) {
   for (const json& b : reader.array(j, "barrier_ns")) {
     report.barriers.push_back({reader.whole(b, "threads"), reader.samples(b)});
   }
+  read_kernels(reader, j, &report);
   if (!reader.status().ok()) return reader.status().with_context("probe");
   return report;
 }
