@@ -25,11 +25,7 @@ class DenseFfn : public ChannelMixer {
     LinearInput input(ctx, x);
     Rows<float> hidden = ctx.scratch(x.rows, settings_.ff_dim);  // [tokens, ff_dim]
     if (settings_.gated) {
-      Rows<float> gate = ctx.scratch(x.rows, settings_.ff_dim);
-      const Linear* matrices[] = {&w_.gate, &w_.up};
-      const Rows<float> outputs[] = {gate, hidden};
-      linear_many(ctx, matrices, input, outputs);
-      gated_activate(ctx, settings_.activation, gate, hidden, hidden);
+      linear_gated(ctx, settings_.activation, w_.gate, w_.up, input, hidden);
     } else {
       linear(ctx, w_.up, input, hidden);
       activate(ctx, settings_.activation, hidden, hidden);

@@ -24,7 +24,9 @@ auto unary_kernel(Activation act) {
   return k.silu;
 }
 
-auto gated_kernel(Activation act) {
+}  // namespace
+
+GatedKernel gated_kernel(Activation act) {
   const ElementwiseKernels& k = kernels().elementwise;
   switch (act) {
     case Activation::kSilu: return k.silu_mul;
@@ -35,8 +37,6 @@ auto gated_kernel(Activation act) {
   }
   return k.silu_mul;
 }
-
-}  // namespace
 
 void activate(OpContext& ctx, Activation act, Rows<const float> x, Rows<float> y) {
   check_same(x, y);

@@ -2,11 +2,17 @@
 #ifndef TESSERA_OPS_ACTIVATION_H_
 #define TESSERA_OPS_ACTIVATION_H_
 
+#include <cstdint>
+
 #include "ops/context.h"
 
 namespace tessera {
 
 enum class Activation { kSilu, kGelu, kGeluTanh, kRelu, kRelu2 };
+
+// y = act(gate) * up over n numbers; y may be gate or up.
+using GatedKernel = void (*)(const float* gate, const float* up, float* y, int64_t n);
+GatedKernel gated_kernel(Activation act);
 
 // y = act(x); y may be x.
 void activate(OpContext& ctx, Activation act, Rows<const float> x, Rows<float> y);

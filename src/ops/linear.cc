@@ -19,6 +19,8 @@ constexpr int64_t kFewTiles = 6;
 constexpr int64_t kChunkTokens = 516;
 // Weights that a thread takes at a time, few tokens: long enough to stream, short enough to share at the end.
 constexpr int64_t kStreamBytes = 64 << 10;
+// A gated product alternates between two matrices: this many times longer runs of each.
+constexpr int64_t kGatedRun = 8;
 constexpr int64_t kMaxW8Cols = 131072;  // 127 * 127 * cols fits an int32
 
 // One matrix of a section.
@@ -30,9 +32,11 @@ struct Job {
   bool accumulate;
 };
 
-// Memory of one thread: sums of a panel for a chunk of tokens, and an unpacked range.
+// Memory of one thread: sums of a panel for a chunk of tokens, an unpacked range, and both factors of a gated product.
 struct Scratch {
   float* sums;  // [kChunkTokens][32]
+  float* gate;  // [kChunkTokens][32]
+  float* up;    // [kChunkTokens][32]
   UnpackedPanel unpacked;
 };
 
@@ -50,24 +54,23 @@ Scratch make_scratch(std::byte* memory) {
   s.unpacked.mins = reinterpret_cast<int16_t*>(take(blocks * 2 * rows * 2));
   s.unpacked.neg_d_min = reinterpret_cast<float*>(take(blocks / kMostGroupBlocks * rows * 4));
   s.sums = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
+  s.gate = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
+  s.up = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
   return s;
 }
-constexpr int64_t kScratchBytes = 256 << 10;
-static_assert(kUnpackBlocks * kPanelRows * (32 + 8 + 4 + 4 + 1) + kChunkTokens * kPanelRows * 4 + 1024 <=
+constexpr int64_t kScratchBytes = 320 << 10;
+static_assert(kUnpackBlocks * kPanelRows * (32 + 8 + 4 + 4 + 1) + 3 * kChunkTokens * kPanelRows * 4 + 1024 <=
               kScratchBytes);
 
 // Tiles [first, last) of tokens times one panel.
 class PanelRun {
  public:
   PanelRun(const Job& job, int64_t panel, int64_t first, int64_t last, Scratch& scratch)
-      : job_(job),
-        x_(*job.x),
-        scratch_(scratch),
-        row_(panel * kPanelRows),
-        rows_(std::min<int64_t>(kPanelRows, job.w->rows - row_)),
-        first_(first),
-        last_(last),
-        panel_(job.w->panel(panel)) {}
+      : PanelRun(job, panel, first, last, scratch, job.y.row(job.x->first_token(first)) + panel * kPanelRows,
+                 job.y.stride, std::min<int64_t>(kPanelRows, job.w->rows - panel * kPanelRows)) {}
+  // The same into [tokens][32] of scratch: whole panels.
+  PanelRun(const Job& job, int64_t panel, int64_t first, int64_t last, Scratch& scratch, float* y)
+      : PanelRun(job, panel, first, last, scratch, y, kPanelRows, kPanelRows) {}
 
   void run() {
     if (job_.w->codec < kBlockCodecs) {
@@ -81,13 +84,27 @@ class PanelRun {
   }
 
  private:
+  PanelRun(const Job& job, int64_t panel, int64_t first, int64_t last, Scratch& scratch, float* y, int64_t y_stride,
+           int64_t rows)
+      : job_(job),
+        x_(*job.x),
+        scratch_(scratch),
+        row_(panel * kPanelRows),
+        rows_(rows),
+        first_(first),
+        last_(last),
+        panel_(job.w->panel(panel)),
+        y_(y),
+        y_stride_(y_stride) {}
+
   // Partial sums live in scratch, final ones go to y unless the panel hangs over its last row.
   TileOutput output(int64_t tile, bool begins, bool ends) const {
-    float* sums = scratch_.sums + (x_.first_token(tile) - x_.first_token(first_)) * kPanelRows;
+    const int64_t token = x_.first_token(tile) - x_.first_token(first_);
+    float* sums = scratch_.sums + token * kPanelRows;
     TileOutput out{begins ? nullptr : sums, kPanelRows, sums, kPanelRows, nullptr, 0};
     if (ends && rows_ == kPanelRows) {
-      out.c_out = job_.y.row(x_.first_token(tile)) + row_;
-      out.c_out_stride = job_.y.stride;
+      out.c_out = y_ + token * y_stride_;
+      out.c_out_stride = y_stride_;
       if (job_.accumulate) {
         out.add = out.c_out;
         out.add_stride = out.c_out_stride;
@@ -175,18 +192,17 @@ class PanelRun {
 
   // What the kernel's last store could not do: a panel that hangs over, a bias besides a residual.
   void finish() {
-    const int64_t first = x_.first_token(first_);
-    const int64_t last = std::min(x_.first_token(last_), x_.tokens);
-    for (int64_t t = first; t < last && rows_ < kPanelRows; ++t) {
-      float* y = job_.y.row(t) + row_;
-      const float* sums = scratch_.sums + (t - first) * kPanelRows;
+    const int64_t tokens = std::min(x_.first_token(last_), x_.tokens) - x_.first_token(first_);
+    for (int64_t t = 0; t < tokens && rows_ < kPanelRows; ++t) {
+      float* y = y_ + t * y_stride_;
+      const float* sums = scratch_.sums + t * kPanelRows;
       for (int64_t r = 0; r < rows_; ++r) {
         y[r] = job_.accumulate ? sums[r] + y[r] : job_.bias.empty() ? sums[r] : sums[r] + job_.bias[row_ + r];
       }
     }
     if (!job_.accumulate || job_.bias.empty()) return;
-    for (int64_t t = first; t < last; ++t) {
-      float* y = job_.y.row(t) + row_;
+    for (int64_t t = 0; t < tokens; ++t) {
+      float* y = y_ + t * y_stride_;
       for (int64_t r = 0; r < rows_; ++r) y[r] += job_.bias[row_ + r];
     }
   }
@@ -199,38 +215,82 @@ class PanelRun {
   int64_t first_;
   int64_t last_;
   const uint8_t* panel_;
+  float* y_;  // of the first token and row
+  int64_t y_stride_;
 };
+
+// How a section is cut: chunks of tokens (tiles of `tile_tokens`), and panels that a thread takes at a time.
+struct Cut {
+  int64_t chunk_tiles;
+  int64_t chunks;
+  int64_t grain;
+};
+
+Cut cut_section(int threads, int64_t panels, int64_t tiles, int64_t tile_tokens, uint64_t panel_bytes) {
+  // As many tokens as the sums' memory asks for, fewer when there are too few panels to share.
+  Cut cut{std::min(tiles, kChunkTokens / tile_tokens), 1, 1};
+  while (cut.chunk_tiles > 8 && panels * ceil_div(tiles, cut.chunk_tiles) < 4 * threads)
+    cut.chunk_tiles = ceil_div<int64_t>(cut.chunk_tiles, 2);
+  cut.chunks = ceil_div(tiles, cut.chunk_tiles);
+  if (tiles <= kFewTiles) cut.grain = std::max<int64_t>(1, kStreamBytes / static_cast<int64_t>(panel_bytes));
+  return cut;
+}
 
 // Units of a section: panels of all jobs, times chunks of tiles.
 void run_jobs(OpContext& ctx, std::span<const Job> jobs) {
-  int64_t panels = 0, most_tiles = 0;
+  int64_t panels = 0, most_tiles = 0, most_width = 0;
   uint64_t most_bytes = 0;
   for (const Job& job : jobs) {
     panels += job.w->panels();
     most_tiles = std::max(most_tiles, job.x->tiles);
+    most_width = std::max(most_width, job.x->width);
     most_bytes = std::max(most_bytes, job.w->panel_bytes);
   }
-  const int threads = ctx.pool.threads();
-  // Chunks of tokens: as many as the sums' memory asks for, more when there are too few panels to share.
-  int64_t chunk_tiles = std::min<int64_t>(most_tiles, kChunkTokens / jobs[0].x->width);
-  for (const Job& job : jobs) chunk_tiles = std::min<int64_t>(chunk_tiles, kChunkTokens / job.x->width);
-  while (chunk_tiles > 8 && panels * ceil_div(most_tiles, chunk_tiles) < 4 * threads)
-    chunk_tiles = ceil_div<int64_t>(chunk_tiles, 2);
-  const int64_t chunks = ceil_div(most_tiles, chunk_tiles);
-  const bool few = most_tiles <= kFewTiles;
-  const int64_t grain = few ? std::max<int64_t>(1, kStreamBytes / static_cast<int64_t>(most_bytes)) : 1;
-
-  std::byte* scratch = ctx.arena.allocate<std::byte>(kScratchBytes * threads).data();
-  ctx.pool.parallel_for(panels * chunks, grain, [&](int64_t begin, int64_t end, int thread) {
+  const Cut cut = cut_section(ctx.pool.threads(), panels, most_tiles, most_width, most_bytes);
+  std::byte* scratch = ctx.arena.allocate<std::byte>(kScratchBytes * ctx.pool.threads()).data();
+  ctx.pool.parallel_for(panels * cut.chunks, cut.grain, [&](int64_t begin, int64_t end, int thread) {
     Scratch own = make_scratch(scratch + kScratchBytes * thread);
     for (int64_t unit = begin; unit < end; ++unit) {
-      int64_t panel = unit / chunks;
+      int64_t panel = unit / cut.chunks;
       const Job* job = jobs.data();
       while (panel >= job->w->panels()) panel -= (job++)->w->panels();
-      const int64_t first = unit % chunks * chunk_tiles;
-      const int64_t last = std::min(first + chunk_tiles, job->x->tiles);
+      const int64_t first = unit % cut.chunks * cut.chunk_tiles;
+      const int64_t last = std::min(first + cut.chunk_tiles, job->x->tiles);
       if (first < last) PanelRun(*job, panel, first, last, own).run();
     }
+  });
+}
+
+// y = act(gate) * up: the panels of both matrices meet in the second-level cache. Panels of one matrix follow each other
+// as long as their products fit, so that few tokens still stream.
+void run_gated(OpContext& ctx, GatedKernel act, const Job& gate, const Job& up, Rows<float> y) {
+  const ActivationSet& x = *gate.x;
+  Cut cut = cut_section(ctx.pool.threads(), up.w->panels(), x.tiles, x.width, up.w->panel_bytes);
+  const int64_t chunk_tokens = std::min(cut.chunk_tiles * x.width, x.tokens);
+  if (x.tiles <= kFewTiles) cut.grain = std::min(kGatedRun * cut.grain, kChunkTokens / chunk_tokens);
+  std::byte* scratch = ctx.arena.allocate<std::byte>(kScratchBytes * ctx.pool.threads()).data();
+  const auto units = [&](int64_t begin, int64_t end, Scratch& own) {
+    const auto run = [&](const Job& job, int64_t unit, float* out) {
+      const int64_t first = unit % cut.chunks * cut.chunk_tiles;
+      PanelRun(job, unit / cut.chunks, first, std::min(first + cut.chunk_tiles, x.tiles), own,
+               out + (unit - begin) * chunk_tokens * kPanelRows)
+          .run();
+    };
+    for (int64_t unit = begin; unit < end; ++unit) run(gate, unit, own.gate);
+    for (int64_t unit = begin; unit < end; ++unit) run(up, unit, own.up);
+    act(own.gate, own.up, own.gate, (end - begin) * chunk_tokens * kPanelRows);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t row = unit / cut.chunks * kPanelRows, token = unit % cut.chunks * cut.chunk_tiles * x.width;
+      const float* products = own.gate + (unit - begin) * chunk_tokens * kPanelRows;
+      for (int64_t t = token; t < std::min(token + chunk_tokens, x.tokens); ++t, products += kPanelRows) {
+        std::copy_n(products, std::min<int64_t>(kPanelRows, y.cols - row), y.row(t) + row);
+      }
+    }
+  };
+  ctx.pool.parallel_for(up.w->panels() * cut.chunks, cut.grain, [&](int64_t begin, int64_t end, int thread) {
+    Scratch own = make_scratch(scratch + kScratchBytes * thread);
+    // One thread is handed everything at once.
+    for (int64_t at = begin; at < end; at += cut.grain) units(at, std::min(at + cut.grain, end), own);
   });
 }
 
@@ -324,6 +384,18 @@ void linear_add(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y) 
   if (y.rows == 0) return;
   const Job job = make_job(w, w.padded_bias(), x, y, true);
   run_jobs(ctx, {&job, 1});
+}
+
+void linear_gated(OpContext& ctx, Activation act, const Linear& gate, const Linear& up, LinearInput& x, Rows<float> y) {
+  if (y.rows == 0) return;
+  const Job jobs[] = {make_job(gate, gate.padded_bias(), x, y, false), make_job(up, up.padded_bias(), x, y, false)};
+  if (jobs[0].x->width == jobs[1].x->width) return run_gated(ctx, gated_kernel(act), jobs[0], jobs[1], y);
+  // Types whose tiles are cut differently meet in memory.
+  const Rows<float> gated = ctx.scratch(y.rows, y.cols);
+  const Linear* const matrices[] = {&gate, &up};
+  const Rows<float> products[] = {gated, y};
+  linear_many(ctx, matrices, x, products);
+  gated_activate(ctx, act, gated, y, y);
 }
 
 void linear_many(OpContext& ctx, std::span<const Linear* const> ws, LinearInput& x, std::span<const Rows<float>> ys) {

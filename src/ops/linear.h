@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "ops/activation.h"
 #include "ops/context.h"
 #include "tensor/dtype.h"
 #include "tensor/rows.h"
@@ -78,6 +79,8 @@ class LinearInput {
 void linear(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y);
 // Same, added to what y holds (residual).
 void linear_add(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y);
+// y = act(gate(x)) * up(x), y: [tokens, rows]: the first half of a gated feed-forward layer in one parallel section.
+void linear_gated(OpContext& ctx, Activation act, const Linear& gate, const Linear& up, LinearInput& x, Rows<float> y);
 // Several matrices over the same input in one parallel section: ys[i] = ws[i](x).
 void linear_many(OpContext& ctx, std::span<const Linear* const> ws, LinearInput& x, std::span<const Rows<float>> ys);
 

@@ -230,6 +230,35 @@ TEST(Linear, BiasResidualAndManyOutputs) {
   }
 }
 
+// Both matrices in one section, also with types whose tiles are cut differently: the bits of the separate operations.
+TEST(Linear, GatedProductIsTheSeparateOperations) {
+  constexpr int64_t kRows = 100, kCols = 256;
+  const std::pair<DType, DType> types[] = {{DType::kQ4_0, DType::kQ4_0},
+                                           {DType::kQ4_K, DType::kQ6_K},
+                                           {DType::kBF16, DType::kBF16},
+                                           {DType::kQ8_0, DType::kF32}};
+  for (const auto& [gate_type, up_type] : types) {
+    ThreadPool pool(2);
+    Linear gate = pack(make_weights(gate_type, kRows, kCols), pool), up = pack(make_weights(up_type, kRows, kCols), pool);
+    up.set_bias(normal_values(kRows, 9));
+    for (int64_t tokens : {1, 7, 40, 700}) {
+      const auto x = normal_values(tokens * kCols, 1);
+      std::vector<float> want = run(gate, x, tokens, 1), want_up = run(up, x, tokens, 1);
+      gated_kernel(Activation::kSilu)(want.data(), want_up.data(), want.data(), tokens * kRows);
+      for (int threads : {1, 2, 3}) {
+        ThreadPool own(threads);
+        Arena arena;
+        OpContext ctx{own, arena};
+        LinearInput input(ctx, {x.data(), tokens, kCols});
+        std::vector<float> y(tokens * kRows, -1.0f);
+        linear_gated(ctx, Activation::kSilu, gate, up, input, {y.data(), tokens, kRows});
+        ASSERT_EQ(std::memcmp(y.data(), want.data(), y.size() * 4), 0)
+            << to_string(gate_type) << " " << to_string(up_type) << " tokens " << tokens << " threads " << threads;
+      }
+    }
+  }
+}
+
 TEST(Linear, RefusesWhatItCannotPack) {
   ThreadPool pool(1);
   const auto nothing = [](int64_t, int64_t, FunctionRef<void(const std::byte*)>) {};
