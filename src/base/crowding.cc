@@ -19,7 +19,7 @@ constexpr int64_t kWindow = 10 * kMillisecond;  // a few slices of the scheduler
 constexpr int64_t kLongestWindow = 10 * kWindow;  // a pool that was idle in between has nothing to tell
 constexpr int64_t kLossShare = 6;    // a sixth of a window lost: somebody has to rest
 constexpr int64_t kDelayShare = 10;  // a tenth of it without a processor: this thread is crowded
-constexpr int64_t kFirstRest = 100 * kMillisecond, kLongestRest = 800 * kMillisecond;
+constexpr int64_t kFirstRest = 40 * kMillisecond, kLongestRest = 800 * kMillisecond;
 
 }  // namespace
 
