@@ -1,13 +1,13 @@
-// Matmul of block-quantized weights for the NEON layers, written once over dot4(): sums of four products in each 32-bit lane.
-// neon_dotprod/ compiles it with the sdot instruction, neon/ with widening multiplies, which every AArch64 processor has.
-// Included by one file per layer, so everything has internal linkage.
+// Matmul of block-quantized weights for the NEON layers, written once over dot4(): sums of four products in each 32-bit
+// lane. neon_dotprod/ compiles it with the sdot instruction, neon/ with widening multiplies, which every AArch64
+// processor has. Included by one file per layer, so everything has internal linkage.
 //
-// The same panels and the same sums as every other layer. A register holds one step (4 columns) of 4 rows. sdot multiplies
-// signed by signed bytes: codes up to 127 go in as they are, those with offset 128 are made signed by flipping their top bit.
-// Activations stand as [step][token][4]: 16 bytes are loaded and the instruction picks the token's lane.
-// A tile is up to 8 tokens x 8 rows (16 sums in 32 registers), 16 rows for 2 or 3 tokens, the whole panel for one, so that
-// one token walks the panel once. Bound: the sdot rate, less two operations (convert, multiply-add) per 8 sdot. Checked for
-// correctness only, never timed: docs/performance.md.
+// The same panels and the same sums as every other layer. A register holds one step (4 columns) of 4 rows. sdot
+// multiplies signed by signed bytes: codes up to 127 go in as they are, those with offset 128 are made signed by
+// flipping their top bit. Activations stand as [step][token][4]: 16 bytes are loaded and the instruction picks the
+// token's lane. A tile is up to 8 tokens x 8 rows (16 sums in 32 registers), 16 rows for 2 or 3 tokens, the whole panel
+// for one, so that one token walks the panel once. Bound: the sdot rate, less two operations (convert, multiply-add)
+// per 8 sdot. Checked for correctness only, never timed: docs/performance.md.
 #ifndef TESSERA_KERNELS_NEON_BLOCK_TILE_H_
 #define TESSERA_KERNELS_NEON_BLOCK_TILE_H_
 
@@ -16,8 +16,9 @@
 namespace tessera {
 namespace {
 
-// sum + the products of four rows' codes with the four activations of word `word` at x. With sdot, `word` is a constant after
-// unrolling and the instruction picks the lane; the words in front of it in its 16 bytes are there, those behind it too.
+// sum + the products of four rows' codes with the four activations of word `word` at x. With sdot, `word` is a constant
+// after unrolling and the instruction picks the lane; the words in front of it in its 16 bytes are there, those behind
+// it too.
 #if defined(__ARM_FEATURE_DOTPROD)
 constexpr int kUnrolledSteps = 8;
 TESSERA_STATIC_INLINE int32x4_t dot4(int32x4_t sum, int8x16_t code, const int8_t* x, int word) {

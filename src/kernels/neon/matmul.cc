@@ -1,5 +1,5 @@
-// Matmul on the NEON that every AArch64 processor has: float weights, the preparation of activations, unpacking, and block
-// types by widening multiplies (block_tile.h), which neon_dotprod overwrites where sdot is there.
+// Matmul on the NEON that every AArch64 processor has: float weights, the preparation of activations, unpacking, and
+// block types by widening multiplies (block_tile.h), which neon_dotprod overwrites where sdot is there.
 //
 // Float tiles: 8 rows x up to 12 tokens or 16 rows x up to 6 (24 sums in 32 registers), the whole panel for one token.
 // Bound: the f32 fused multiply-add rate.

@@ -1,5 +1,5 @@
-// Weights of a packed panel (packed_codec.h) for the NEON layers: codes, scales and minima of 4 rows at a time, unpacked in
-// registers. Included by one file per layer, so everything has internal linkage.
+// Weights of a packed panel (packed_codec.h) for the NEON layers: codes, scales and minima of 4 rows at a time,
+// unpacked in registers. Included by one file per layer, so everything has internal linkage.
 #ifndef TESSERA_KERNELS_NEON_PACKED_H_
 #define TESSERA_KERNELS_NEON_PACKED_H_
 

@@ -1,5 +1,5 @@
-// Matmul of block-quantized and row-scaled weights on sdot (Armv8.2 dot product): 16 multiply-adds per instruction. The loops
-// are those of neon/block_tile.h, compiled with the instruction.
+// Matmul of block-quantized and row-scaled weights on sdot (Armv8.2 dot product): 16 multiply-adds per instruction. The
+// loops are those of neon/block_tile.h, compiled with the instruction.
 #include "kernels/layers.h"
 #include "kernels/neon/block_tile.h"
 
