@@ -50,7 +50,12 @@ int parse_and_run(CLI::App& app, std::vector<std::string> arguments, const int& 
   enable_environment(chosen);
   try {
     app.parse(std::vector<std::string>(translated->rbegin(), translated->rend()));  // CLI11 takes them from the end
-  } catch (const CLI::CallForHelp&) {
+  } catch (const CLI::CallForHelp& help) {
+    const auto rest = chosen.remaining();
+    if (!verbs_of(chosen).empty() && !rest.empty() && !rest.front().starts_with('-')) {  // help rnu
+      std::fprintf(stderr, "%s\n", usage_error(app, help, *translated).c_str());
+      return kUsage;
+    }
     std::fputs(help_page(chosen).c_str(), stdout);
     return kDone;
   } catch (const CLI::CallForAllHelp&) {

@@ -27,6 +27,8 @@ done
 t=$tessera
 expect_error 2 'tessera: no verb "rnu"; did you mean run? (tessera --help)' "$t" rnu
 expect_error 2 'tessera: no verb "xyzzy" (tessera --help)' "$t" xyzzy -m x
+expect_error 2 'tessera: no verb "rnu"; did you mean run? (tessera --help)' "$t" help rnu
+expect_error 2 'tessera eval: no verb "lk"; did you mean kl? (tessera eval --help)' "$t" eval lk --help
 expect_error 2 'tessera: unknown flag --verison; did you mean --version? (tessera --help)' "$t" --verison
 expect_error 2 'tessera run: unknown flag --tpo-k; did you mean --top-k? (tessera run --help)' "$t" run --tpo-k 3
 expect_error 2 'tessera run: unknown flag --tempera; did you mean --temperature? (tessera run --help)' "$t" run --tempera=1
