@@ -15,10 +15,10 @@ namespace tessera {
 namespace {
 
 constexpr int64_t kMillisecond = 1'000'000;
-constexpr int64_t kWindow = 10 * kMillisecond;  // a few slices of the scheduler
+constexpr int64_t kWindow = 10 * kMillisecond;    // a few slices of the scheduler
 constexpr int64_t kLongestWindow = 10 * kWindow;  // a pool that was idle in between has nothing to tell
-constexpr int64_t kLossShare = 6;    // a sixth of a window lost: somebody has to rest
-constexpr int64_t kDelayShare = 10;  // a tenth of it without a processor: this thread is crowded
+constexpr int64_t kLossShare = 6;                 // a sixth of a window lost: somebody has to rest
+constexpr int64_t kDelayShare = 10;               // a tenth of it without a processor: this thread is crowded
 constexpr int64_t kFirstRest = 40 * kMillisecond, kLongestRest = 800 * kMillisecond;
 
 }  // namespace
@@ -113,10 +113,13 @@ void Crowding::begin_window(int64_t now_ns, bool all, System& system) {
   }
 }
 
-// The worker to rest; when the driving thread is the crowded one any worker will do: its processor becomes free. 0: nobody.
+// The worker to rest; when the driving thread is the crowded one any worker will do: its processor becomes free. 0:
+// nobody.
 int Crowding::most_delayed(int64_t window_ns, System& system) const {
   const int64_t least = window_ns / kDelayShare;
-  const auto in_window = [&](size_t i) { return system.delay_ns(static_cast<int>(i)).value_or(0) - threads_[i].delay_ns; };
+  const auto in_window = [&](size_t i) {
+    return system.delay_ns(static_cast<int>(i)).value_or(0) - threads_[i].delay_ns;
+  };
   int worst = 0, last = 0;
   int64_t most = least;
   for (size_t i = 1; i < threads_.size(); ++i) {

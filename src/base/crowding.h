@@ -1,11 +1,11 @@
 // Crowding: which threads of a pool sit out because somebody else uses their processor.
 //
-// A busy neighbour on one of two cores halves the time of the thread that runs there. Whoever waits for that thread at the
-// end of a short section (a matmul of a decode step takes 0.1 ms, a scheduler's slice 3 ms) loses more than the thread
-// contributes. So the pool measures, in windows of some milliseconds, how long its driving thread waited and how long
-// the threads stood ready without a processor; where that is a sixth of the time one thread rests, some hundredths of a
-// second at first, longer when it happens again. When the two stand on one processor (a scheduler with many others to
-// serve may leave them there) the worker is moved instead. Results do not depend on who works (thread_pool.h).
+// A busy neighbour on one of two cores halves the time of the thread that runs there. Whoever waits for that thread at
+// the end of a short section (a matmul of a decode step takes 0.1 ms, a scheduler's slice 3 ms) loses more than the
+// thread contributes. So the pool measures, in windows of some milliseconds, how long its driving thread waited and how
+// long the threads stood ready without a processor; where that is a sixth of the time one thread rests, some hundredths
+// of a second at first, longer when it happens again. When the two stand on one processor (a scheduler with many others
+// to serve may leave them there) the worker is moved instead. Results do not depend on who works (thread_pool.h).
 #ifndef TESSERA_BASE_CROWDING_H_
 #define TESSERA_BASE_CROWDING_H_
 

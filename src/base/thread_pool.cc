@@ -41,7 +41,8 @@ bool spin_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
 }
 
 int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 std::optional<double> read_quota_cpus() {
@@ -97,8 +98,8 @@ struct alignas(64) Share {
 
 }  // namespace
 
-// What a worker does. It takes up what it is offered or, when it comes too late (its processor was busy), finds that the
-// others have done the work and the offer is gone.
+// What a worker does. It takes up what it is offered or, when it comes too late (its processor was busy), finds that
+// the others have done the work and the offer is gone.
 enum State : uint32_t { kIdle, kOffered, kWorking, kStop };
 
 struct ThreadPool::Shared : Crowding::System {
@@ -157,7 +158,9 @@ struct ThreadPool::Shared : Crowding::System {
     crowding.section_ended(now_ns(), waited_ns, *this);
   }
 
-  std::optional<int64_t> delay_ns(int thread) override { return run_delay_ns(seats[static_cast<size_t>(thread)].thread_id); }
+  std::optional<int64_t> delay_ns(int thread) override {
+    return run_delay_ns(seats[static_cast<size_t>(thread)].thread_id);
+  }
   bool separate(int thread) override { return move_away(seats[static_cast<size_t>(thread)].thread_id); }
 
   int64_t wait_for(Seat& seat, bool all) {
@@ -174,7 +177,8 @@ struct ThreadPool::Shared : Crowding::System {
   }
 };
 
-ThreadPool::ThreadPool(int threads) : shared_(std::make_unique<Shared>(threads > 0 ? threads : default_thread_count())) {
+ThreadPool::ThreadPool(int threads)
+    : shared_(std::make_unique<Shared>(threads > 0 ? threads : default_thread_count())) {
   for (int i = 1; i < shared_->threads(); ++i) {
     shared_->workers.emplace_back([shared = shared_.get(), i] { shared->work(i); });
   }
@@ -188,7 +192,8 @@ ThreadPool::~ThreadPool() {
 int ThreadPool::threads() const { return shared_->threads(); }
 
 void ThreadPool::run(FunctionRef<void(int)> fn) {
-  shared_->section(fn, [](int) { return true; }, true);
+  shared_->section(
+      fn, [](int) { return true; }, true);
 }
 
 void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t, int)> fn) {
@@ -225,7 +230,9 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t
       while (other.take_back(&chunk)) call(chunk, thread);
     }
   };
-  const auto wanted = [&](int thread) { return s.shares[static_cast<size_t>(thread)].range.load(std::memory_order_relaxed) != 0; };
+  const auto wanted = [&](int thread) {
+    return s.shares[static_cast<size_t>(thread)].range.load(std::memory_order_relaxed) != 0;
+  };
   s.section(work, wanted, false);
 }
 
