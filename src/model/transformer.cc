@@ -227,8 +227,8 @@ void Transformer::forward(OpContext& ctx, const Batch& batch, std::span<const La
   Rows<float> x = ctx.scratch(rows, spec_.model_dim);  // [rows, model_dim], the residual stream
   embed(ctx, batch, x);
 
-  std::vector<RopeRows> rope;
-  for (const RopeTable& table : rope_tables_) rope.push_back(table.rows(ctx, batch.positions));
+  const std::span<RopeRows> rope = ctx.arena.allocate<RopeRows>(static_cast<int64_t>(rope_tables_.size()));
+  for (size_t i = 0; i < rope.size(); ++i) rope[i] = rope_tables_[i].rows(ctx, batch.positions);
   for (size_t l = 0; l < blocks_.size(); ++l) run_block(ctx, batch, blocks_[l], pages[l], rope[blocks_[l].rope_index], x);
 
   const auto wanted = static_cast<int64_t>(batch.logit_rows.size());

@@ -62,12 +62,20 @@ struct Engine::Impl {
   // The batch being built; kept to reuse its memory.
   std::vector<int32_t> tokens, positions, logit_rows;
   std::vector<BatchSequence> sequences;
+  std::vector<Running*> members;  // who the batch's tokens belong to
+  std::vector<int64_t> taken;     // how many of them
+  std::vector<std::pair<Running*, Status>> failed;
+  std::vector<RequestId> ended;
 
   void clear_batch() {
     tokens.clear();
     positions.clear();
     logit_rows.clear();
     sequences.clear();
+    members.clear();
+    taken.clear();
+    failed.clear();
+    ended.clear();
   }
 
   int64_t room() const { return options.batch_tokens - static_cast<int64_t>(tokens.size()); }
@@ -265,9 +273,6 @@ std::vector<TokenEvent> Engine::step() {
 
   // Decoding sequences first (their next token is waited for), then prompts in the order of arrival.
   e.clear_batch();
-  std::vector<Running*> members;
-  std::vector<int64_t> taken;
-  std::vector<std::pair<Running*, Status>> failed;
   for (const bool decoding : {true, false}) {
     for (Running& r : e.running) {
       if ((r.generated > 0) != decoding || e.room() == 0) continue;
@@ -275,32 +280,31 @@ std::vector<TokenEvent> Engine::step() {
       const bool last = n == r.pending_tokens();
       const std::span<const int32_t> next(r.pending.data() + r.pending_begin, static_cast<size_t>(n));
       if (Status status = e.add(r.sequence, next, last ? 1 : 0); !status.ok()) {
-        failed.emplace_back(&r, std::move(status));
+        e.failed.emplace_back(&r, std::move(status));
         continue;
       }
-      members.push_back(&r);
-      taken.push_back(n);
+      e.members.push_back(&r);
+      e.taken.push_back(n);
     }
   }
 
-  std::vector<RequestId> ended;
-  for (auto& [r, status] : failed) {
-    ended.push_back(r->id);
+  for (auto& [r, status] : e.failed) {
+    e.ended.push_back(r->id);
     events.push_back(e.finish(*r, FinishReason::kError, std::move(status)));
   }
-  if (!members.empty()) {
+  if (!e.members.empty()) {
     const Rows<float> logits = e.forward();
     int64_t row = 0;
-    for (size_t i = 0; i < members.size(); ++i) {
-      Running& r = *members[i];
-      e.states->commit(r.sequence, taken[i]);
-      r.pending_begin += static_cast<size_t>(taken[i]);
+    for (size_t i = 0; i < e.members.size(); ++i) {
+      Running& r = *e.members[i];
+      e.states->commit(r.sequence, e.taken[i]);
+      r.pending_begin += static_cast<size_t>(e.taken[i]);
       if (r.pending_tokens() > 0) continue;
       events.push_back(e.advance(r, {logits.row(row++), static_cast<size_t>(logits.cols)}));
-      if (events.back().finish) ended.push_back(r.id);
+      if (events.back().finish) e.ended.push_back(r.id);
     }
   }
-  std::erase_if(e.running, [&](const Running& r) { return std::ranges::find(ended, r.id) != ended.end(); });
+  std::erase_if(e.running, [&](const Running& r) { return std::ranges::find(e.ended, r.id) != e.ended.end(); });
   return events;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/kernels.h"
 #include "runtime/log_sum_exp.h"
 
 namespace tessera {
@@ -49,34 +50,50 @@ Status SamplerSettings::validate(int64_t vocab) const {
   return {};
 }
 
-Sampler::Sampler(SamplerSettings settings) : settings_(std::move(settings)), state_(settings_.seed) {}
+Sampler::Sampler(SamplerSettings settings) : settings_(std::move(settings)), state_(settings_.seed) {
+  constexpr int32_t kMostReserved = 4096;  // the setting comes from a request
+  if (penalizes()) history_.reserve(2 * static_cast<size_t>(std::clamp(settings_.penalty_last_n, 0, kMostReserved)));
+}
 
-void Sampler::accept(int32_t token) { history_.push_back(token); }
+bool Sampler::penalizes() const {
+  const SamplerSettings& s = settings_;
+  return s.penalty_last_n != 0 &&
+         (s.repeat_penalty != 1.0f || s.frequency_penalty != 0.0f || s.presence_penalty != 0.0f);
+}
+
+void Sampler::accept(int32_t token) {
+  if (!penalizes()) return;
+  const auto last = static_cast<int64_t>(settings_.penalty_last_n);
+  if (last > 0 && static_cast<int64_t>(history_.size()) == 2 * last)
+    history_.erase(history_.begin(), history_.begin() + last);
+  history_.push_back(token);
+}
 
 double Sampler::uniform() { return static_cast<double>(next_random(&state_) >> 11) * 0x1.0p-53; }
 
-void Sampler::penalize(std::span<float> logits) const {
+void Sampler::penalize(std::span<float> logits) {
   const SamplerSettings& s = settings_;
-  if (s.repeat_penalty == 1.0f && s.frequency_penalty == 0.0f && s.presence_penalty == 0.0f) return;
+  if (!penalizes()) return;
   size_t begin = 0;
-  if (s.penalty_last_n >= 0) begin = history_.size() - std::min<size_t>(history_.size(), static_cast<size_t>(s.penalty_last_n));
-  std::vector<int32_t> seen(history_.begin() + static_cast<int64_t>(begin), history_.end());
-  std::ranges::sort(seen);
-  for (size_t i = 0; i < seen.size();) {
+  if (s.penalty_last_n >= 0)
+    begin = history_.size() - std::min<size_t>(history_.size(), static_cast<size_t>(s.penalty_last_n));
+  seen_.assign(history_.begin() + static_cast<int64_t>(begin), history_.end());
+  std::ranges::sort(seen_);
+  for (size_t i = 0; i < seen_.size();) {
     size_t j = i;
-    while (j < seen.size() && seen[j] == seen[i]) ++j;
-    float& logit = logits[static_cast<size_t>(seen[i])];
+    while (j < seen_.size() && seen_[j] == seen_[i]) ++j;
+    float& logit = logits[static_cast<size_t>(seen_[i])];
     logit = logit > 0 ? logit / s.repeat_penalty : logit * s.repeat_penalty;
     logit -= static_cast<float>(j - i) * s.frequency_penalty + s.presence_penalty;
     i = j;
   }
 }
 
-// The top_k best tokens, best first, without sorting the vocabulary: a heap of k whose worst member is the threshold; after
-// the first few hundred tokens hardly any passes it. All tokens, sorted, when top_k is off.
-void Sampler::select(std::span<const float> logits) {
-  const auto k = settings_.top_k > 0 ? std::min<size_t>(static_cast<size_t>(settings_.top_k), logits.size()) : logits.size();
+// The k best tokens, best first, without sorting the vocabulary: a heap of k whose worst member is the threshold; after
+// the first few hundred tokens hardly any passes it.
+void Sampler::select(std::span<const float> logits, size_t k) {
   candidates_.clear();
+  candidates_.reserve(k);
   for (size_t i = 0; i < logits.size(); ++i) {
     const Candidate c{logits[i], static_cast<int32_t>(i)};
     if (candidates_.size() < k) {
@@ -91,55 +108,105 @@ void Sampler::select(std::span<const float> logits) {
   std::ranges::sort(candidates_, before<Candidate>);
 }
 
+// weights_[i] = exp((logit i - top) / temperature); returns their sum.
+double Sampler::exponentials(std::span<const float> logits, float top, float temperature) {
+  weights_.resize(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) weights_[i] = (logits[i] - top) / temperature;
+  kernels().elementwise.exp(weights_.data(), weights_.data(), static_cast<int64_t>(weights_.size()));
+  double total = 0;
+  for (float w : weights_) total += w;
+  return total;
+}
+
+int32_t Sampler::draw_from_all(std::span<const float> logits, double u) {
+  const auto best = std::ranges::max_element(logits);
+  double left = u * exponentials(logits, *best, settings_.temperature);
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    left -= weights_[i];
+    if (left < 0) return static_cast<int32_t>(i);
+  }
+  return static_cast<int32_t>(best - logits.begin());  // rounding left a rest
+}
+
+// How many of the candidates top-p and min-p keep. total: of exp(logit - best) over all tokens that top-p sees.
+size_t Sampler::kept(double total) const {
+  const float top = candidates_.front().logit;
+  size_t n = candidates_.size();
+  if (settings_.top_p < 1.0f) {
+    double mass = 0;
+    for (n = 0; n < candidates_.size() && (n == 0 || mass < settings_.top_p * total); ++n) {
+      mass += std::exp(static_cast<double>(candidates_[n].logit) - top);
+    }
+  }
+  if (settings_.min_p > 0.0f) {
+    const float least = top + std::log(settings_.min_p);
+    while (n > 1 && candidates_[n - 1].logit < least) --n;
+  }
+  return n;
+}
+
+int32_t Sampler::draw(std::span<const float> logits) {
+  constexpr size_t kFirstSelection = 256;
+  const SamplerSettings& s = settings_;
+  const double u = uniform();
+  const size_t vocab = logits.size();
+  const size_t limit = s.top_k > 0 ? std::min<size_t>(static_cast<size_t>(s.top_k), vocab) : vocab;
+  if (limit == vocab && s.top_p >= 1.0f && s.min_p <= 0.0f) return draw_from_all(logits, u);
+
+  double all = 0;  // top-p without top-k
+  if (limit == vocab && s.top_p < 1.0f) all = exponentials(logits, *std::ranges::max_element(logits), 1.0f);
+  size_t n = 0;
+  for (size_t k = s.top_k > 0 ? limit : std::min(limit, kFirstSelection);; k = std::min(limit, 8 * k)) {
+    select(logits, k);
+    double total = all;
+    if (all == 0) {
+      for (const Candidate& c : candidates_)
+        total += std::exp(static_cast<double>(c.logit) - candidates_.front().logit);
+    }
+    n = kept(total);
+    if (n < k || k == limit) break;
+  }
+
+  const float top = candidates_.front().logit;
+  weights_.resize(std::max(weights_.size(), n));
+  double total = 0;
+  for (size_t i = 0; i < n; ++i) {
+    weights_[i] = static_cast<float>(std::exp((static_cast<double>(candidates_[i].logit) - top) / s.temperature));
+    total += weights_[i];
+  }
+  double left = u * total;
+  size_t chosen = 0;
+  for (; chosen + 1 < n; ++chosen) {
+    left -= weights_[chosen];
+    if (left < 0) break;
+  }
+  return candidates_[chosen].token;
+}
+
+// The likeliest alternatives, under the unmodified distribution.
+void Sampler::report(std::span<const float> logits, double log_sum, SampledToken* result) {
+  select(logits, std::min<size_t>(static_cast<size_t>(settings_.logprobs), logits.size()));
+  for (const Candidate& c : candidates_) result->top.push_back({c.token, static_cast<float>(c.logit - log_sum)});
+}
+
 SampledToken Sampler::sample(std::span<float> logits) {
   for (float& l : logits) {
     if (std::isnan(l)) l = kMinusInfinity;
   }
   SampledToken result;
-  double lse = 0;
+  double log_sum = 0;
   if (settings_.logprobs > 0) {
-    lse = log_sum_exp(logits);
-    std::vector<Candidate> all(logits.size());
-    for (size_t i = 0; i < logits.size(); ++i) all[i] = {logits[i], static_cast<int32_t>(i)};
-    const auto n = std::min<size_t>(static_cast<size_t>(settings_.logprobs), all.size());
-    std::partial_sort(all.begin(), all.begin() + static_cast<int64_t>(n), all.end(), before<Candidate>);
-    for (size_t i = 0; i < n; ++i) result.top.push_back({all[i].token, static_cast<float>(all[i].logit - lse)});
+    log_sum = log_sum_exp(logits);
+    report(logits, log_sum, &result);
+    // The chosen token's logprob refers to this distribution, but the logits are about to change.
+    original_.assign(logits.begin(), logits.end());
   }
-  // The chosen token's logprob refers to the unmodified distribution, but the logits are about to change.
-  std::vector<float> original;
-  if (settings_.logprobs > 0) original.assign(logits.begin(), logits.end());
-
   for (const auto& [token, bias] : settings_.logit_bias) logits[static_cast<size_t>(token)] += bias;
   penalize(logits);
-
-  if (settings_.temperature == 0.0f) {
-    result.token = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
-  } else {
-    select(logits);
-    const float top = candidates_.front().logit;
-    size_t n = candidates_.size();
-    if (settings_.top_p < 1.0f) {
-      double total = 0, mass = 0;
-      for (const Candidate& c : candidates_) total += std::exp(static_cast<double>(c.logit) - top);
-      for (n = 0; n < candidates_.size() && (n == 0 || mass < settings_.top_p * total); ++n) {
-        mass += std::exp(static_cast<double>(candidates_[n].logit) - top);
-      }
-    }
-    if (settings_.min_p > 0.0f) {
-      const float least = top + std::log(settings_.min_p);
-      while (n > 1 && candidates_[n - 1].logit < least) --n;
-    }
-    double total = 0;
-    for (size_t i = 0; i < n; ++i) total += std::exp((static_cast<double>(candidates_[i].logit) - top) / settings_.temperature);
-    double left = uniform() * total;
-    size_t chosen = 0;
-    for (; chosen + 1 < n; ++chosen) {
-      left -= std::exp((static_cast<double>(candidates_[chosen].logit) - top) / settings_.temperature);
-      if (left < 0) break;
-    }
-    result.token = candidates_[chosen].token;
-  }
-  if (settings_.logprobs > 0) result.logprob = static_cast<float>(original[static_cast<size_t>(result.token)] - lse);
+  result.token = settings_.temperature == 0.0f ? static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin())
+                                               : draw(logits);
+  if (settings_.logprobs > 0)
+    result.logprob = static_cast<float>(original_[static_cast<size_t>(result.token)] - log_sum);
   return result;
 }
 

@@ -1,12 +1,13 @@
 // Sampler: turns a row of logits into a token. The order of the steps is the one users know from llama.cpp:
-// logit bias, penalties, top-k, top-p, min-p, temperature, draw. Temperature 0 is greedy. The same seed and the same logits
-// give the same token, whatever else runs.
+// logit bias, penalties, top-k, top-p, min-p, temperature, draw. Temperature 0 is greedy. The same seed and the same
+// logits give the same token, whatever else runs. The vocabulary is never sorted: the likeliest tokens are selected, as
+// many as the settings need. After the first token nothing is allocated, unless alternatives are reported or penalties
+// see all tokens.
 #ifndef TESSERA_RUNTIME_SAMPLER_H_
 #define TESSERA_RUNTIME_SAMPLER_H_
 
 #include <cstdint>
 #include <span>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -25,7 +26,7 @@ struct SamplerSettings {
   int32_t penalty_last_n = 64;     // how many last tokens the penalties see; -1: all
   uint64_t seed = 0;
   std::vector<std::pair<int32_t, float>> logit_bias;  // token, added to its logit
-  int32_t logprobs = 0;            // how many alternatives to report with each token
+  int32_t logprobs = 0;                               // how many alternatives to report with each token
 
   // Ranges, with the flag's name in the message. vocab: for logit_bias ids.
   Status validate(int64_t vocab) const;
@@ -57,13 +58,22 @@ class Sampler {
     int32_t token;
   };
   double uniform();  // [0, 1)
-  void penalize(std::span<float> logits) const;
-  void select(std::span<const float> logits);
+  bool penalizes() const;
+  void penalize(std::span<float> logits);
+  void report(std::span<const float> logits, double log_sum, SampledToken* result);
+  int32_t draw(std::span<const float> logits);
+  int32_t draw_from_all(std::span<const float> logits, double u);
+  double exponentials(std::span<const float> logits, float top, float temperature);
+  void select(std::span<const float> logits, size_t k);
+  size_t kept(double total) const;
 
   SamplerSettings settings_;
-  uint64_t state_;  // of the generator (splitmix64)
-  std::vector<int32_t> history_;
-  std::vector<Candidate> candidates_;  // scratch
+  uint64_t state_;                // of the generator (splitmix64)
+  std::vector<int32_t> history_;  // what the penalties see
+  // Scratch.
+  std::vector<Candidate> candidates_;
+  std::vector<float> weights_, original_;
+  std::vector<int32_t> seen_;
 };
 
 }  // namespace tessera

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 
@@ -62,6 +64,44 @@ TEST(Sampler, TopKAgreesWithASort) {
   auto s = plain();
   s.top_k = 10;
   for (const auto& [token, count] : draw(s, logits, 2000)) EXPECT_GE(logits[token], 4990.0f / 500);
+}
+
+// Without top-k the selection grows until it holds what top-p or min-p keep.
+TEST(Sampler, TopPAndMinPOfALargeVocabulary) {
+  std::vector<float> logits(20000);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>((i * 7919) % 20000) / 4000;  // 0 to 5, flat
+  std::vector<float> sorted = logits;
+  std::ranges::sort(sorted, std::greater());
+  double total = 0, mass = 0;
+  for (float l : sorted) total += std::exp(l);
+  size_t kept = 0;
+  while (mass < 0.5 * total) mass += std::exp(sorted[kept++]);
+  auto s = plain();
+  s.top_p = 0.5f;
+  float least = 5;
+  for (const auto& [token, count] : draw(s, logits, 3000)) least = std::min(least, logits[static_cast<size_t>(token)]);
+  EXPECT_GE(least, sorted[kept] - 1e-3f);
+  EXPECT_LT(least, sorted[kept] + 0.1f);
+  s = plain();
+  s.min_p = 0.1f;
+  least = 5;
+  for (const auto& [token, count] : draw(s, logits, 3000)) least = std::min(least, logits[static_cast<size_t>(token)]);
+  EXPECT_GE(least, sorted[0] + std::log(0.1f) - 1e-3f);
+  EXPECT_LT(least, sorted[0] + std::log(0.1f) + 0.1f);
+}
+
+TEST(Sampler, PenaltiesSeeTheLastTokensOnly) {
+  SamplerSettings s;
+  s.temperature = 0;
+  s.presence_penalty = 10;
+  s.penalty_last_n = 3;
+  Sampler sampler(s);
+  for (int32_t token = 0; token < 20; ++token) {
+    std::vector<float> logits = {4, 3, 2, 1};
+    // The last three of 0 1 2 3 0 1 2 3 ... are penalized: the one before them is best.
+    if (token >= 4) EXPECT_EQ(sampler.sample(logits).token, token % 4);
+    sampler.accept(token % 4);
+  }
 }
 
 TEST(Sampler, SameSeedSameTokens) {
