@@ -1,5 +1,7 @@
 #include "tokenizer/charsmap.h"
 
+#include <algorithm>
+
 namespace tessera {
 namespace {
 
@@ -13,6 +15,9 @@ uint32_t offset_of(uint32_t unit) { return (unit >> 10) << ((unit & 0x200u) >> 6
 // No entry of a real map is longer than a few characters; a hostile trie can contain a cycle, and a walk along it must
 // not make normalization quadratic.
 constexpr size_t kMaxKeyBytes = 256;
+// The longest replacement of the real maps (NFKC of U+FDFA) has 33 bytes; in a hostile map the next zero byte may be
+// the end of the file.
+constexpr size_t kMaxReplacementBytes = 1024;
 
 uint32_t read_u32(std::string_view bytes, size_t position) {
   uint32_t value = 0;
@@ -40,8 +45,8 @@ Result<Charsmap> Charsmap::parse(std::string_view bytes) {
 }
 
 Charsmap::Match Charsmap::longest_prefix(std::string_view text) const {
-  Match match;
-  if (units_.empty()) return match;
+  if (units_.empty()) return {};
+  size_t matched = 0, begin = 0;
   const size_t end = std::min(text.size(), kMaxKeyBytes);
   size_t node = offset_of(units_[0]);
   for (size_t i = 0; i < end; ++i) {
@@ -53,14 +58,16 @@ Charsmap::Match Charsmap::longest_prefix(std::string_view text) const {
     node ^= offset_of(unit);
     if (!has_value(unit)) continue;
     if (node >= units_.size()) break;
-    const size_t begin = value_of(units_[node]);
-    if (begin >= replacements_.size()) break;
-    const size_t stop = replacements_.find('\0', begin);
-    match.bytes = i + 1;
-    match.replacement =
-        std::string_view(replacements_).substr(begin, stop == std::string::npos ? std::string::npos : stop - begin);
+    const size_t value = value_of(units_[node]);
+    if (value >= replacements_.size()) break;
+    matched = i + 1;
+    begin = value;
   }
-  return match;
+  if (matched == 0) return {};
+  const std::string_view rest = std::string_view(replacements_).substr(begin, kMaxReplacementBytes + 1);
+  const size_t bytes = std::min(rest.find('\0'), rest.size());
+  if (bytes > kMaxReplacementBytes) return {};
+  return {.bytes = matched, .replacement = rest.substr(0, bytes)};
 }
 
 }  // namespace tessera

@@ -25,7 +25,7 @@ class Charsmap {
     size_t bytes = 0;  // of the input; 0: no entry begins here
     std::string_view replacement;
   };
-  // The longest entry that is a prefix of `text`.
+  // The longest entry that is a prefix of `text`; nothing when its replacement is longer than any real one.
   Match longest_prefix(std::string_view text) const;
 
  private:

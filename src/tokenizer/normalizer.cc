@@ -1,8 +1,22 @@
 #include "tokenizer/normalizer.h"
 
+#include <algorithm>
+
+#include "tokenizer/piece_model.h"
 #include "tokenizer/utf8.h"
 
 namespace tessera {
+namespace {
+
+// What a map may make of a text. The largest growth in a real one is elevenfold (U+FDFA: 3 bytes to 33).
+constexpr size_t kMaxGrowth = 16;
+// Replacements of one run together. With what they do not touch (3 bytes per byte at most) and 3 bytes per space,
+// offsets in a normalized run fit 32 bits and symbols 31.
+constexpr size_t kMaxMappedBytes = size_t{1} << 29;
+static_assert(3 * (kMaxMappedBytes + kMaxRunBytes) + 3 < size_t{1} << 32);
+static_assert(kMaxMappedBytes + 3 * kMaxRunBytes + 1 < size_t{1} << 31);
+
+}  // namespace
 
 Result<Normalizer> Normalizer::create(const TokenizerSpec& spec) {
   Normalizer normalizer;
@@ -13,8 +27,10 @@ Result<Normalizer> Normalizer::create(const TokenizerSpec& spec) {
 }
 
 void Normalizer::append_mapped(std::string_view text, std::string* out) const {
+  const size_t limit = std::min(kMaxGrowth * text.size() + 1024, kMaxMappedBytes);
   for (size_t position = 0; position < text.size();) {
-    if (const Charsmap::Match match = charsmap_.longest_prefix(text.substr(position)); match.bytes > 0) {
+    const Charsmap::Match match = charsmap_.longest_prefix(text.substr(position));
+    if (match.bytes > 0 && out->size() + match.replacement.size() <= limit) {
       out->append(match.replacement);
       position += match.bytes;
       continue;

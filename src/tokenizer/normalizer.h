@@ -16,7 +16,9 @@ class Normalizer {
  public:
   static Result<Normalizer> create(const TokenizerSpec& spec);
 
-  // Without a character map, bytes that are no UTF-8 stay as they are; with one they become U+FFFD.
+  // Without a character map, bytes that are no UTF-8 stay as they are; with one they become U+FFFD. At most
+  // kMaxRunBytes of text. A map that would make it more than 16 times as long is hostile: what comes after that length
+  // stays unmapped.
   std::string apply(std::string_view text) const;
 
  private:
