@@ -198,10 +198,15 @@ SpecialTokens read_special_tokens(const ParsedFiles& files, const JsonFields& co
   set("mask_token_id", lookup("mask_token", nullptr));
 
   const JsonFields generation(*files.generation_config, "generation_config.json");
-  if (special.eos >= 0) special.all_eos.push_back(static_cast<int32_t>(special.eos));
+  std::vector<bool> seen(vocab);
+  if (special.eos >= 0) {
+    special.all_eos.push_back(static_cast<int32_t>(special.eos));
+    seen[static_cast<size_t>(special.eos)] = true;
+  }
   for (const JsonFields* source : {&generation, &config}) {
     for (const int32_t id : ids_at(source->find("eos_token_id"), vocab)) {
-      if (std::ranges::find(special.all_eos, id) == special.all_eos.end()) special.all_eos.push_back(id);
+      if (!seen[static_cast<size_t>(id)]) special.all_eos.push_back(id);
+      seen[static_cast<size_t>(id)] = true;
     }
   }
   if (special.all_eos.size() == 2 && special.eos >= 0) set("eot_token_id", special.all_eos[1]);

@@ -95,13 +95,16 @@ class Tokenizer::Impl {
     pieces_.resize(vocab);
     by_text_.reserve(vocab);
     const SpecialIds& special = spec_.special;
+    std::vector<bool> ends(vocab);
+    for (const int32_t id : spec_.eos_ids) ends[static_cast<size_t>(id)] = true;
+    for (const int32_t id : {special.eos, special.eot, special.eom}) {
+      if (id != kNoToken) ends[static_cast<size_t>(id)] = true;
+    }
     for (size_t i = 0; i < vocab; ++i) {
       const int32_t id = static_cast<int32_t>(i);
       by_text_.emplace(spec_.tokens[i], id);
       if (has_text(spec_.types[i])) pieces_[i] = model_->bytes_of(id);
-      const bool ends = id == special.eos || id == special.eot || id == special.eom;
-      const bool listed = std::find(spec_.eos_ids.begin(), spec_.eos_ids.end(), id) != spec_.eos_ids.end();
-      if (ends || listed || is_end_of_generation_name(spec_.tokens[i])) end_ids_.push_back(id);
+      if (ends[i] || is_end_of_generation_name(spec_.tokens[i])) end_ids_.push_back(id);
     }
   }
 
