@@ -143,11 +143,40 @@ Status read_own_keys(const Metadata& metadata, TokenizerSpec* spec) {
   return read_ids(metadata, "tokenizer.tessera.rstrip_token_ids", vocab, &spec->rstrip_ids);
 }
 
-// Control tokens by form or by name. Some files type them as ordinary or user-defined tokens, and then a user could
-// write them; <|...|> is nobody's plain text.
+// Names that chat templates write around turns, apart from those that end a generation.
+bool is_turn_name(std::string_view text) {
+  static constexpr std::string_view kNames[] = {
+      "<|im_start|>",
+      "<|im_sep|>",
+      "<|begin_of_text|>",
+      "<|start_header_id|>",
+      "<|end_header_id|>",
+      "<|python_tag|>",
+      "<|begin_of_sentence|>",
+      "<|startoftext|>",
+      "<|start|>",
+      "<|message|>",
+      "<|channel|>",
+      "<|system|>",
+      "<|user|>",
+      "<|assistant|>",
+      "<|tool|>",
+      "<|start_of_role|>",
+      "<|end_of_role|>",
+      "<|START_OF_TURN_TOKEN|>",
+      "<start_of_turn>",
+      "<｜begin▁of▁sentence｜>",
+      "<｜User｜>",
+      "<｜Assistant｜>",
+  };
+  return std::find(std::begin(kNames), std::end(kNames), text) != std::end(kNames);
+}
+
+// Some files type control tokens as ordinary or user-defined tokens, and then a user could write them. The known names
+// are control tokens in either case; among user-defined tokens anything of the form <|...|>, which is nobody's plain
+// text. An ordinary token of that form that nobody knows may be a piece of program text, and stays.
 bool is_control_name(std::string_view text) {
-  if (is_end_of_generation_name(text)) return true;
-  if (text == "<start_of_turn>") return true;
+  if (is_end_of_generation_name(text) || is_turn_name(text)) return true;
   return text.size() > 4 && text.starts_with("<|") && text.ends_with("|>") &&
          text.find_first_of(" \n") == std::string_view::npos;
 }
@@ -158,6 +187,7 @@ void complete_control_tokens(TokenizerSpec* spec) {
     const std::string_view text = spec->tokens[i];
     TokenType& type = spec->types[i];
     if (type == TokenType::kUserDefined && is_control_name(text)) type = TokenType::kControl;
+    if (type == TokenType::kNormal && is_turn_name(text)) type = TokenType::kControl;
     if (!is_end_of_generation_name(text)) continue;
     type = TokenType::kControl;
     const int32_t id = static_cast<int32_t>(i);

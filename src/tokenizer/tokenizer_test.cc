@@ -8,6 +8,8 @@
 #include <random>
 
 #include "tokenizer/byte_alphabet.h"
+#include "tokenizer/charsmap.h"
+#include "tokenizer/normalizer.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/utf8.h"
 
@@ -139,6 +141,73 @@ TEST(Special, ControlLikeUserDefinedTokensAreControl) {
   EXPECT_EQ(t->encode("<|im_start|>", kPlain).size(), 12u);
 }
 
+TEST(Special, KnownOrdinaryTokensAreControl) {
+  TokenizerSpec spec = sentencepiece_spec();
+  const int32_t start = add_token(&spec, "<|im_start|>");
+  const int32_t user = add_token(&spec, "<｜User｜>", TokenType::kUserDefined);
+  const int32_t unknown = add_token(&spec, "<|x|>");
+  const auto t = make(std::move(spec));
+  EXPECT_EQ(t->token_type(start), TokenType::kControl);
+  EXPECT_EQ(t->token_type(user), TokenType::kControl);
+  EXPECT_EQ(t->token_type(unknown), TokenType::kNormal);
+  EXPECT_EQ(t->encode("<|im_start|>", kSpecial), Ids{start});
+  const Ids plain = t->encode("<|im_start|>", kPlain);
+  EXPECT_EQ(std::count(plain.begin(), plain.end(), start), 0);
+}
+
+double thread_cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// A file may list as many ends as it has tokens, and any of them often.
+TEST(Special, ManyEndsOfGenerationLoadInLinearTime) {
+  TokenizerSpec spec = sentencepiece_spec();
+  for (int i = 0; i < 200000; ++i) add_token(&spec, fmt::format("t{}", i));
+  spec.eos_ids.assign(200000, 5);
+  spec.eos_ids.push_back(3);
+  const double start = thread_cpu_seconds();
+  const auto t = make(std::move(spec));
+  EXPECT_LT(thread_cpu_seconds() - start, 3.0);
+  EXPECT_EQ(Ids(t->end_of_generation_ids().begin(), t->end_of_generation_ids().end()), (Ids{2, 3, 5}));
+}
+
+// A precompiled map of one entry, "a".
+std::string charsmap_of_a(const std::string& replacement) {
+  std::vector<uint32_t> units(0x62);
+  units[0] = 1u << 10;                    // to 1 ^ 'a'
+  units[0x60] = 'a' | 0x100 | (1u << 10);  // a word, its value in 0x60 ^ 1
+  std::string bytes;
+  const auto put = [&](uint32_t value) {
+    for (int shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<char>(value >> shift & 0xff));
+  };
+  put(static_cast<uint32_t>(units.size()) * 4);
+  for (const uint32_t unit : units) put(unit);
+  return bytes + replacement + '\0';
+}
+
+TEST(Charsmap, LongReplacementsAreNoMatch) {
+  const auto map = Charsmap::parse(charsmap_of_a("bc"));
+  ASSERT_TRUE(map.ok());
+  EXPECT_EQ(map->longest_prefix("ab").bytes, 1u);
+  EXPECT_EQ(map->longest_prefix("ab").replacement, "bc");
+  EXPECT_EQ(map->longest_prefix("b").bytes, 0u);
+  EXPECT_EQ(Charsmap::parse(charsmap_of_a(std::string(1024, 'x')))->longest_prefix("a").bytes, 1u);
+  EXPECT_EQ(Charsmap::parse(charsmap_of_a(std::string(1025, 'x')))->longest_prefix("a").bytes, 0u);
+}
+
+TEST(Charsmap, GrowthOfATextIsBounded) {
+  TokenizerSpec spec;
+  spec.charsmap = charsmap_of_a(std::string(1000, 'x'));
+  const auto normalizer = Normalizer::create(spec);
+  ASSERT_TRUE(normalizer.ok());
+  EXPECT_EQ(normalizer->apply("a"), std::string(1000, 'x'));
+  const std::string out = normalizer->apply(std::string(100000, 'a'));
+  EXPECT_LE(out.size(), 17u * 100000 + 1024);
+  EXPECT_TRUE(out.ends_with("a"));
+}
+
 TEST(Special, EndOfGeneration) {
   TokenizerSpec spec = byte_bpe_spec();
   const int32_t eot = add_token(&spec, "<|eot_id|>", TokenType::kControl);
@@ -241,12 +310,6 @@ TEST(Property, DecodeOfEncodeIsTheText) {
         round % 2 == 0 ? random_bytes(&random, random() % 200) : random_utf8(&random, random() % 100);
     for (const auto& t : tokenizers) ASSERT_EQ(t->decode(t->encode(text)), text) << t->pre_tokenizer_name();
   }
-}
-
-double thread_cpu_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
 double encode_seconds(const Tokenizer& tokenizer, std::string_view unit, size_t bytes) {
