@@ -151,6 +151,7 @@ Json bench_record(const BenchResult& r) {
       {"predicted_error", prediction_error(r)},
       {"predicted_interval", r.prediction.relative_error},
       {"n_ctx", r.context_tokens},
+      {"n_ctx_used", r.used_context},
       {"n_ctx_seqs", r.most_sequences},
       {"n_tokens_read", r.tokens_read},
       {"predicted_peak_bytes", static_cast<uint64_t>(r.prediction.peak_bytes)},

@@ -36,6 +36,7 @@ struct BenchResult {
   std::vector<BenchSample> samples;
   uint64_t peak_resident_bytes = 0;  // since the model began to load
   int64_t context_tokens = 0, most_sequences = 0;  // that the engine reserved
+  int64_t used_context = 0;                        // of the largest test on it so far
   int64_t tokens_read = 0;                         // by the engine, with this test
   std::string hardware;        // description that the prediction comes from
   BenchPrediction prediction;  // of the whole test; seconds == 0: none

@@ -142,6 +142,7 @@ BenchPrediction BenchEngine::predict(const BenchCase& test, CoreState state) con
   if (k.ok() && v.ok()) shape.kv_element_bytes = (*k + *v) / 2;
   shape.context_tokens = engine_->options().context_tokens;
   shape.most_sequences = engine_->options().max_sequences;
+  shape.used_context = used_context_;
   shape.tokens_read = tokens_read_;
   return predict_bench(*shape_, hardware, shape);
 }
@@ -195,6 +196,8 @@ Result<BenchResult> BenchEngine::run(const BenchCase& test, const BenchOptions& 
   result.context_tokens = engine_->options().context_tokens;
   result.most_sequences = engine_->options().max_sequences;
   result.tokens_read = tokens_read_;
+  used_context_ = std::max(used_context_, test.context());
+  result.used_context = used_context_;
   result.prediction = predict(result.test, usual_state(result.samples));
   return result;
 }

@@ -51,7 +51,7 @@ class BenchEngine {
   std::vector<int> cpus_;
   uint64_t random_ = 1;
   std::vector<int32_t> tokens_;
-  int64_t tokens_read_ = 0;
+  int64_t tokens_read_ = 0, used_context_ = 0;
 };
 
 }  // namespace tessera

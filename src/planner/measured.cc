@@ -67,7 +67,8 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
   f.number("peak_resident_bytes", &record.peak_resident_bytes, 0, 1e18);
   record.memory.context = 0;
   record.memory.sequences = 0;
-  f.number("n_ctx", &record.memory.context, 0, 1e9);
+  f.number("n_ctx", &record.memory.reserved_context, 0, 1e9);
+  f.number("n_ctx_used", &record.memory.context, 0, 1e9);
   f.number("n_ctx_seqs", &record.memory.sequences, 0, 1e6);
   f.number("n_tokens_read", &record.memory.tokens_read, 0, 1e15);
   if (const Json* samples = f.array("samples_ns"); samples != nullptr && !samples->empty()) {
@@ -221,7 +222,8 @@ BenchPrediction predict_bench(const ModelShape& model, const HardwareSpec& hardw
   prediction.relative_error = hardware.calibration.leave_one_out_p90;
   const int64_t context = test.depth + test.prompt_tokens + test.generated_tokens;
   const MemoryRequest request{test.most_sequences > 0 ? test.most_sequences : test.sequences,
-                              test.context_tokens > 0 ? test.context_tokens : context, test.batch_tokens, test.tokens_read};
+                              test.used_context > 0 ? test.used_context : context, test.batch_tokens, test.context_tokens,
+                              test.tokens_read};
   prediction.peak_bytes = memory_per_chip(model, hardware, {}, point.types, request).total();
   return prediction;
 }

@@ -45,7 +45,7 @@ struct BenchRecord {
   MeasuredPoint point;
   double recorded_prediction = 0;  // seconds of one pass, as bench predicted it; 0 = absent
   double peak_resident_bytes = 0;
-  MemoryRequest memory;            // n_ctx, n_ctx_seqs, n_batch and n_tokens_read, or what the test itself needs
+  MemoryRequest memory;            // n_ctx, n_ctx_used, n_ctx_seqs, n_batch and n_tokens_read, or what the test itself needs
 };
 // An object {"machines": [...], "records": [...]} gives the hardware descriptions that the records name by "machine".
 Result<std::vector<BenchRecord>> parse_bench_results(std::string_view text, std::string_view where);
@@ -58,7 +58,7 @@ struct BenchTest {
   int64_t prompt_tokens = 0, generated_tokens = 0, depth = 0, sequences = 1;
   int64_t batch_tokens = kEngineChunkTokens;
   // For memory: what the engine was opened for and has read; 0: only this test, once.
-  int64_t context_tokens = 0, most_sequences = 0, tokens_read = 0;
+  int64_t context_tokens = 0, used_context = 0, most_sequences = 0, tokens_read = 0;
   double kv_element_bytes = 2;
 };
 struct BenchPrediction {

@@ -15,8 +15,8 @@ constexpr double kThreadBytes = 1 << 20;  // stack and scratch of a worker
 bool is_gathered(FfnLayout layout) { return layout != FfnLayout::kWs1d && layout != FfnLayout::kWs2d; }
 
 // This engine's arena after its first pass, which gives every buffer its own block: residual stream and normed copy,
-// rotation tables, queries, keys, values and mixed heads, both halves of the feed-forward, all f32; the input of each matrix
-// once more, as the matrix wants it.
+// rotation tables, queries, keys, values and mixed heads, the hidden row of the feed-forward, all f32; the input of each
+// matrix once more, as the matrix wants it.
 double engine_scratch_bytes(const ModelShape& m, const Partition& p, const MemoryRequest& request, double heads) {
   const double n = static_cast<double>(p.mesh.size()), e = static_cast<double>(m.model_dim);
   const double rows =
@@ -24,9 +24,8 @@ double engine_scratch_bytes(const ModelShape& m, const Partition& p, const Memor
   const double used = m.experts > 0 ? static_cast<double>(m.experts_per_token + m.shared_experts) : 1;
   const double hq = heads * static_cast<double>(m.head_dim) / n, f = static_cast<double>(m.ff_dim) * used / n;
   const double attention = 2 * hq + kv_elements_per_token_layer(m) / n;
-  const double ffn = static_cast<double>(m.ff_matrices - 1) * f;
   const double as_input = kInputBytes * (e + hq + f);
-  return rows * (4 * (2 * e + static_cast<double>(m.head_dim) + attention + ffn) + as_input) +
+  return rows * (4 * (2 * e + static_cast<double>(m.head_dim) + attention + f) + as_input) +
          4 * static_cast<double>(m.vocab) * static_cast<double>(request.sequences);
 }
 
@@ -71,6 +70,17 @@ double transport_bytes(const ModelShape& m, const HardwareSpec& hw, const Partit
   return 2 * std::max({wire.yz_bytes, wire.x_bytes, wire.all_to_all_bytes, wire.rest_bytes}) + slices;
 }
 
+// Each layer's pages lie together in huge pages: what is used becomes resident 2 MiB at a time, up to what is reserved.
+double engine_kv_bytes(const ModelShape& m, const Partition& p, const MemoryRequest& request, double kv_token) {
+  constexpr double kPageTokens = 64, kHugePage = 2 << 20;
+  const double layers = static_cast<double>(m.layers) / static_cast<double>(p.pipeline_stages);
+  const auto layer_bytes = [&](int64_t context) {
+    return std::ceil(kept_tokens(m, static_cast<double>(context)) / kPageTokens) * kPageTokens * kv_token / layers;
+  };
+  const double used = std::ceil(layer_bytes(request.context) / kHugePage) * kHugePage;
+  return layers * std::min(used, layer_bytes(std::max(request.context, request.reserved_context)));
+}
+
 // This engine packs every matrix, the output matrix also where it is the token table; the table stays in the file. While the
 // output matrix is packed, last of all, its stored bytes are in memory too; the cache and the activations come later.
 void add_engine_weights(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const NumberTypes& types,
@@ -110,12 +120,9 @@ MemoryUse memory_per_chip(const ModelShape& m, const HardwareSpec& hw, const Par
   const Result<WeightSizes> checked = weight_sizes(m, types, heads);
   const WeightSizes sizes = checked.ok() ? *checked : WeightSizes{};
   use.weights = sizes.total() / static_cast<double>(p.chips());
-  double kept = kept_tokens(m, static_cast<double>(request.context));
-  if (hw.compute_in_int8) {
-    constexpr double kPage = 64;
-    kept = std::ceil(kept / kPage) * kPage;
-  }
-  use.kv = kept * kv_bytes_per_context_token(m, p, request.sequences, types.kv_element_bytes);
+  const double kv_token = kv_bytes_per_context_token(m, p, request.sequences, types.kv_element_bytes);
+  use.kv = hw.compute_in_int8 ? engine_kv_bytes(m, p, request, kv_token)
+                              : kept_tokens(m, static_cast<double>(request.context)) * kv_token;
   use.scratch = scratch_bytes(m, hw, p, types, request, heads);
   use.transport = transport_bytes(m, hw, p, types, request, heads, sizes.stack);
   use.program = hw.loaded_program_bytes;

@@ -21,6 +21,7 @@ struct MemoryRequest {
   int64_t sequences = 1;
   int64_t context = 2048;
   int64_t chunk_tokens = 2048;  // prefill is cut into pieces of at most this many tokens per chip group
+  int64_t reserved_context = 0; // this engine: what the cache has room for; 0: context
   int64_t tokens_read = 0;      // rows looked up in the token table, which stays in the file; 0: sequences * context
 };
 
