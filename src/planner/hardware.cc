@@ -119,7 +119,7 @@ HardwareSpec guess_this_machine() {
   spec.compute_in_int8 = true;
   spec.memory_bandwidth = std::min(15e9 * cores, 200e9);
   spec.memory_bytes = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
-  spec.loaded_program_bytes = 17e6;
+  spec.loaded_program_bytes = 15e6;
   spec.constants = engine_constants();
   spec.constants.compute_fraction = 0.6;
   spec.constants.bandwidth_fraction = 0.8;
