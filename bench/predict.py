@@ -29,13 +29,11 @@ MODELS = [
 TESTS = [["-p", "512,128", "-n", "0"], ["-p", "0", "-n", "16", "-d", "128,1984"]]
 KEPT = ["model_filename", "n_prompt", "n_gen", "n_depth", "n_batch", "type_k", "type_v", "n_seqs", "n_ctx", "n_ctx_used", "n_ctx_seqs",
         "n_tokens_read", "peak_resident_bytes", "test", "build_commit", "test_time"]
-
-
 ATTEMPTS = 4  # of a wrapper that waits for its turn
 
 
 def run(command, wrap=()):
-    for attempt in range(ATTEMPTS if wrap else 1):
+    for _ in range(ATTEMPTS if wrap else 1):
         done = subprocess.run([*wrap, *command], capture_output=True, text=True, timeout=900)
         if done.returncode == 0:
             return done.stdout
