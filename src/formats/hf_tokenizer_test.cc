@@ -63,6 +63,23 @@ TEST(HfTokenizer, ByteLevelBpe) {
   EXPECT_FALSE(m->contains("tokenizer.tessera.lstrip_token_ids"));
 }
 
+TEST(HfTokenizer, ByteLevelSpacePrefix) {
+  const auto with = [](const char* pre_tokenizer) {
+    const std::string file = std::string(R"({"pre_tokenizer": )") + pre_tokenizer +
+                             R"(, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}})";
+    return translate({.tokenizer_json = file});
+  };
+  const auto prefix = [](const Result<Metadata>& m) { return m.ok() && *m->boolean("tokenizer.ggml.add_space_prefix"); };
+  EXPECT_TRUE(prefix(with(R"({"type": "ByteLevel"})")));
+  EXPECT_TRUE(prefix(with(R"({"type": "ByteLevel", "add_prefix_space": true})")));
+  EXPECT_FALSE(prefix(with(R"({"type": "ByteLevel", "add_prefix_space": false})")));
+  EXPECT_EQ(with(R"({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": true},
+                     {"type": "ByteLevel", "add_prefix_space": true}]})")
+                .status()
+                .message(),
+            "tokenizer.json: pre_tokenizer: ByteLevel: add_prefix_space after another step");
+}
+
 TEST(HfTokenizer, WordPiece) {
   auto m = translate({.tokenizer_json = R"({"normalizer": {"type": "BertNormalizer", "lowercase": false},
       "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {"[UNK]": 0, "the": 1, "##ing": 2}}})"});

@@ -145,6 +145,10 @@ Result<HfVocabulary> read_bpe(const json& tokenizer, const json& model) {
   if (const json* byte_level = find_step(pre_tokenizers(tokenizer), "ByteLevel")) {
     vocabulary.model = "gpt2";
     vocabulary.add_space_prefix = flag_of(*byte_level, "add_prefix_space", true);
+    // After another step each of its pieces would get a space.
+    if (vocabulary.add_space_prefix && pre_tokenizers(tokenizer).front() != byte_level) {
+      return unsupported("pre_tokenizer: ByteLevel: add_prefix_space after another step");
+    }
     TESSERA_RETURN_IF_ERROR(read_byte_level_normalizer(tokenizer, &vocabulary));
     TESSERA_ASSIGN_OR_RETURN(vocabulary.pre, recognize_pre_tokenizer(*pre));
     return vocabulary;

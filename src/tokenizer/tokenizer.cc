@@ -59,17 +59,19 @@ class Tokenizer::Impl {
 
   std::string decode(std::span<const int32_t> ids, DecodeOptions options) const {
     std::string text;
-    bool at_start = strips_leading_space();
+    size_t first = std::string::npos;  // where text that is no control token begins
     for (const int32_t id : ids) {
       if (!contains(id)) continue;
-      std::string_view piece = pieces_[static_cast<size_t>(id)];
+      const std::string& piece = pieces_[static_cast<size_t>(id)];
       if (!has_text(spec_.types[static_cast<size_t>(id)])) {
         if (!options.skip_special) text += spec_.tokens[static_cast<size_t>(id)];
         continue;
       }
-      if (at_start && piece.starts_with(' ')) piece.remove_prefix(1);
-      at_start = false;
+      if (first == std::string::npos) first = text.size();
       text += piece;
+    }
+    if (strips_leading_space() && first < text.size() && text[first] == ' ' && !has_own_spaces(text, first)) {
+      text.erase(first, 1);
     }
     return text;
   }
@@ -90,6 +92,11 @@ class Tokenizer::Impl {
   const std::vector<int32_t>& end_ids() const { return end_ids_; }
 
  private:
+  // Byte-level models put a space only before text without one: two spaces are the text's own.
+  bool has_own_spaces(std::string_view text, size_t first) const {
+    return spec_.model == TokenizerModel::kByteBpe && text.substr(first + 1).starts_with(' ');
+  }
+
   void build_tables() {
     const size_t vocab = spec_.tokens.size();
     pieces_.resize(vocab);
@@ -113,6 +120,13 @@ class Tokenizer::Impl {
     if (spec_.nfc) {
       composed = compose_nfc(text);
       text = composed;
+    }
+    // The other models' normalizer does this. Here, before the run is cut: a piece in the middle gets no space.
+    std::string prefixed;
+    if (spec_.model == TokenizerModel::kByteBpe && spec_.add_space_prefix && !text.starts_with(' ')) {
+      prefixed.reserve(text.size() + 1);
+      prefixed.append(" ").append(text);
+      text = prefixed;
     }
     while (!text.empty()) {
       const size_t bytes = run_bytes(text);

@@ -53,7 +53,8 @@ class Tokenizer {
   std::vector<int32_t> encode_chat(std::span<const TextSegment> segments, bool add_special = true) const;
 
   // The bytes of the whole sequence; ids outside the vocabulary give nothing. The space that encode() puts before a
-  // text is taken off again. For output that arrives token by token see stream.h.
+  // text is taken off again. (A byte-level model with a space prefix, as Hugging Face defines it, gives "a" and " a"
+  // the same ids; they decode to "a".) For output that arrives token by token see stream.h.
   std::string decode(std::span<const int32_t> ids, DecodeOptions options = {}) const;
 
   // The bytes a token stands for within a text; empty for control and unknown tokens and ids outside the vocabulary.

@@ -63,7 +63,7 @@ struct TokenizerSpec {
   bool add_bos = false;
   bool add_eos = false;
   bool add_sep = false;
-  bool add_space_prefix = false;
+  bool add_space_prefix = false;  // byte-level BPE: only where a text does not begin with a space
   bool remove_extra_whitespaces = false;
   bool ignore_merges = false;  // a whole word that is a token is not split
   bool nfc = false;            // compose characters first

@@ -90,6 +90,25 @@ TEST(ByteBpe, LongWordsMergeLikeShortOnes) {
   EXPECT_EQ(t->encode(text, kPlain), Ids(250, *t->find_token("abab")));
 }
 
+// The cases of Hugging Face's ByteLevel pre-tokenizer: a space where the text does not begin with one, for each run
+// between added tokens, none for an empty text; other white space is no space.
+TEST(ByteBpe, SpacePrefix) {
+  TokenizerSpec spec = byte_bpe_spec();
+  spec.add_space_prefix = true;
+  const auto t = make(std::move(spec));
+  EXPECT_EQ(t->encode("hello hello", kPlain), ids_of(*t, {"Ġhello", "Ġhello"}));
+  EXPECT_EQ(t->encode(" hello", kPlain), ids_of(*t, {"Ġhello"}));
+  EXPECT_EQ(t->encode("  hello", kPlain), ids_of(*t, {"Ġ", "Ġhello"}));
+  EXPECT_EQ(t->encode("\nhello", kPlain), ids_of(*t, {"Ġ", "Ċ", "hello"}));
+  EXPECT_EQ(t->encode("hello<tool>hello", kPlain), ids_of(*t, {"Ġhello", "<tool>", "Ġhello"}));
+  EXPECT_EQ(t->encode("hello<|im_end|> hello", kSpecial), ids_of(*t, {"Ġhello", "<|im_end|>", "Ġhello"}));
+  EXPECT_TRUE(t->encode("", kPlain).empty());
+  for (const std::string text : {"hello hello", "h", "\n h", "  h", "   ", "\xff\xfe", "\t", "日 本"}) {
+    EXPECT_EQ(t->decode(t->encode(text, kPlain)), text);
+  }
+  EXPECT_EQ(t->decode(t->encode(" hello", kPlain)), "hello");  // one space: the ids are those of "hello"
+}
+
 TEST(Special, ControlTokensOnlyWhereAllowed) {
   const auto t = make(byte_bpe_spec());
   EXPECT_EQ(t->encode("hello<|im_end|>", kSpecial), ids_of(*t, {"hello", "<|im_end|>"}));
@@ -305,10 +324,15 @@ TEST(Property, DecodeOfEncodeIsTheText) {
     tokenizers.push_back(make(byte_bpe_spec(pre)));
   }
   tokenizers.push_back(make(sentencepiece_spec()));
+  TokenizerSpec prefixed = byte_bpe_spec();
+  prefixed.add_space_prefix = true;
+  const auto byte_level_prefix = make(std::move(prefixed));
   for (int round = 0; round < 200; ++round) {
     const std::string text =
         round % 2 == 0 ? random_bytes(&random, random() % 200) : random_utf8(&random, random() % 100);
     for (const auto& t : tokenizers) ASSERT_EQ(t->decode(t->encode(text)), text) << t->pre_tokenizer_name();
+    const bool one_space = text.starts_with(' ') && !text.starts_with("  ");  // gives the ids of the text without it
+    ASSERT_EQ(byte_level_prefix->decode(byte_level_prefix->encode(text)), text.substr(one_space));
   }
 }
 
