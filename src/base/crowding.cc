@@ -70,9 +70,9 @@ bool move_away(int thread_id) {
   return true;
 }
 
-void Crowding::section_ended(int64_t now_ns, int64_t waited_ns, System& system) {
+void Crowding::section_ended(int64_t now_ns, int64_t lost_ns, System& system) {
   if (resting_ > 0) end_rests(now_ns);
-  waited_ns_ += waited_ns;
+  lost_ns_ += lost_ns;
   const int64_t window = now_ns - window_begin_ns_;
   if (window < kWindow) return;
   if (window > kLongestWindow) {
@@ -81,7 +81,7 @@ void Crowding::section_ended(int64_t now_ns, int64_t waited_ns, System& system) 
   }
   const std::optional<int64_t> own = system.delay_ns(0);
   if (!own) return;
-  const bool lost = waited_ns_ + *own - threads_[0].delay_ns > window / kLossShare;
+  const bool lost = lost_ns_ + *own - threads_[0].delay_ns > window / kLossShare;
   if (lost && suspicious_) {
     const int thread = most_delayed(window, system);
     const bool moved = thread > 0 && system.separate(thread);
@@ -106,7 +106,7 @@ void Crowding::end_rests(int64_t now_ns) {
 // `all`: of every thread, so that its end can tell who is crowded.
 void Crowding::begin_window(int64_t now_ns, bool all, System& system) {
   window_begin_ns_ = now_ns;
-  waited_ns_ = 0;
+  lost_ns_ = 0;
   suspicious_ = all;
   for (size_t i = 0; i < (all ? threads_.size() : 1); ++i) {
     threads_[i].delay_ns = system.delay_ns(static_cast<int>(i)).value_or(0);

@@ -34,8 +34,9 @@ class Crowding {
   bool rests(int thread) const { return threads_[static_cast<size_t>(thread)].rest_until_ns != 0; }
   int resting() const { return resting_; }
 
-  // After each section. `waited_ns`: how long thread 0 slept until the others had finished.
-  void section_ended(int64_t now_ns, int64_t waited_ns, System& system);
+  // After each section. `lost_ns`: how long thread 0 slept until the others had finished, or worked without one that
+  // came too late.
+  void section_ended(int64_t now_ns, int64_t lost_ns, System& system);
 
  private:
   struct Thread {
@@ -50,7 +51,7 @@ class Crowding {
   std::vector<Thread> threads_;
   int resting_ = 0;
   int64_t window_begin_ns_ = 0;
-  int64_t waited_ns_ = 0;
+  int64_t lost_ns_ = 0;
   bool suspicious_ = false;  // the last window lost time, so this one also looks at the workers
   int64_t rest_ns_ = 0;      // length of the last rest
   int64_t rest_end_ns_ = 0;

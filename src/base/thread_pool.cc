@@ -146,16 +146,17 @@ struct ThreadPool::Shared : Crowding::System {
   void section(FunctionRef<void(int)> section_fn, FunctionRef<bool(int)> wanted, bool all) {
     TESSERA_CHECK(!in_section, "a parallel section inside a parallel section");
     in_section = true;
+    const int64_t begin_ns = now_ns();
     fn = &section_fn;
     for (int i = 1; i < threads(); ++i) {
       if (wanted(i)) set_state(seats[static_cast<size_t>(i)], kOffered);
     }
     section_fn(0);
-    int64_t waited_ns = 0;
-    for (int i = 1; i < threads(); ++i) waited_ns += wait_for(seats[static_cast<size_t>(i)], all);
+    int64_t lost_ns = 0;
+    for (int i = 1; i < threads(); ++i) wait_for(seats[static_cast<size_t>(i)], all, begin_ns, &lost_ns);
     in_section = false;
     seats[0].thread_id = gettid();
-    crowding.section_ended(now_ns(), waited_ns, *this);
+    crowding.section_ended(now_ns(), lost_ns, *this);
   }
 
   std::optional<int64_t> delay_ns(int thread) override {
@@ -163,16 +164,20 @@ struct ThreadPool::Shared : Crowding::System {
   }
   bool separate(int thread) override { return move_away(seats[static_cast<size_t>(thread)].thread_id); }
 
-  int64_t wait_for(Seat& seat, bool all) {
-    int64_t waited_ns = 0;
-    for (uint32_t state = kOffered;;) {
-      if (!all && seat.state.compare_exchange_strong(state, kIdle)) return waited_ns;
+  // Adds to what was lost: the time slept, or the whole section if the worker never came to take part.
+  void wait_for(Seat& seat, bool all, int64_t section_begin_ns, int64_t* lost_ns) {
+    for (;;) {
+      uint32_t state = kOffered;
+      if (!all && seat.state.compare_exchange_strong(state, kIdle)) {
+        *lost_ns = std::max(*lost_ns, now_ns() - section_begin_ns);
+        return;
+      }
       state = seat.state.load(std::memory_order_acquire);
-      if (state == kIdle) return waited_ns;
+      if (state == kIdle) return;
       if (spin_for_change(seat.state, state)) continue;
       const int64_t begin = now_ns();
       seat.state.wait(state, std::memory_order_acquire);
-      waited_ns += now_ns() - begin;
+      *lost_ns += now_ns() - begin;
     }
   }
 };
