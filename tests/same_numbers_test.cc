@@ -1,4 +1,4 @@
-// Numbers do not depend on company (DESIGN 4): the same tokens give the same logits, bit for bit, with any number of threads,
+// Numbers do not depend on company (docs/adr/0002): the same tokens give the same logits, bit for bit, with any number of threads,
 // in any chunks, alone or beside others, after fork and rollback. Also the speed path: every kernel layer that this
 // processor has is exercised through TESSERA_KERNELS by running this program again (CMakeLists.txt).
 #include <gtest/gtest.h>

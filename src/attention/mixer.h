@@ -17,7 +17,7 @@ namespace tessera {
 // State of token positions is stored in pages of this many tokens. Attention splits at page borders.
 inline constexpr int64_t kPageTokens = 64;
 
-// What a mixer remembers and what may be done with it (DESIGN 3, decision 2).
+// What a mixer remembers and what may be done with it.
 struct StateDeclaration {
   enum class Causal { kStable, kSegment, kApproximate, kNone };
   enum class Rollback { kTruncate, kSnapshot, kNone };

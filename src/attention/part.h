@@ -1,9 +1,9 @@
-// Exact attention as a list of parts (mechanism M3, DESIGN 3 decision 1). A part is a key/value source, a plan that says
+// Exact attention as a list of parts (mechanism M3). A part is a key/value source, a plan that says
 // which keys a query sees, and a score program. Every part yields an output together with its log-sum-exp, so parts merge
 // exactly: o = sum_i exp(lse_i - lse) o_i (Milakov & Gimelshein 2018; Dao et al. 2022). Window, global prefix, compressed
 // memory, pages split over threads: lists of parts.
 //
-// Numbers (DESIGN 4): a part is cut into segments of kSegmentPages pages at absolute positions. Inside a segment pages run
+// Numbers (docs/adr/0002): a part is cut into segments of kSegmentPages pages at absolute positions. Inside a segment pages run
 // in order with a running maximum; segments and parts merge in order; keys that a query does not see add exact zeros. So
 // the result of one query and head has the same bits in any chunk, batch and number of threads.
 #ifndef TESSERA_ATTENTION_PART_H_

@@ -11,7 +11,11 @@
 namespace tessera {
 namespace {
 
-constexpr uint64_t kPageBytes = 4096;
+// 4096 on x86-64; AArch64 kernels also have 16 and 64 KiB.
+uint64_t page_bytes() {
+  static const auto bytes = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return bytes;
+}
 
 }  // namespace
 
@@ -53,17 +57,17 @@ FileMap::~FileMap() {
 
 void FileMap::will_read(uint64_t offset, uint64_t bytes) const {
   if (offset >= size_) return;
-  const uint64_t begin = offset / kPageBytes * kPageBytes;
+  const uint64_t begin = offset / page_bytes() * page_bytes();
   const uint64_t end = bytes > size_ - offset ? size_ : offset + bytes;
   ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_WILLNEED);
 }
 
 void FileMap::release(uint64_t offset, uint64_t bytes) const {
   if (offset >= size_) return;
-  const uint64_t begin = (offset + kPageBytes - 1) / kPageBytes * kPageBytes;
+  const uint64_t begin = (offset + page_bytes() - 1) / page_bytes() * page_bytes();
   const uint64_t stop = bytes > size_ - offset ? size_ : offset + bytes;
   // The last page of the file belongs to its last tensor alone.
-  const uint64_t end = stop == size_ ? size_ : stop / kPageBytes * kPageBytes;
+  const uint64_t end = stop == size_ ? size_ : stop / page_bytes() * page_bytes();
   if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -110,15 +111,16 @@ struct ThreadPool::Shared : Crowding::System {
 
   FunctionRef<void(int)>* fn = nullptr;
   bool in_section = false;
+  int count;                  // threads, this one included
   std::vector<Seat> seats;    // [threads]; the first one's state is unused
   std::vector<Share> shares;  // parallel_for: of each thread
   std::vector<std::thread> workers;
   Crowding crowding;
 
   explicit Shared(int threads)
-      : seats(static_cast<size_t>(threads)), shares(static_cast<size_t>(threads)), crowding(threads) {}
+      : count(threads), seats(static_cast<size_t>(threads)), shares(static_cast<size_t>(threads)), crowding(threads) {}
 
-  int threads() const { return static_cast<int>(seats.size()); }
+  int threads() const { return count; }
 
   void work(int thread) {
     Seat& seat = seats[static_cast<size_t>(thread)];
@@ -185,7 +187,11 @@ struct ThreadPool::Shared : Crowding::System {
 ThreadPool::ThreadPool(int threads)
     : shared_(std::make_unique<Shared>(threads > 0 ? threads : default_thread_count())) {
   for (int i = 1; i < shared_->threads(); ++i) {
-    shared_->workers.emplace_back([shared = shared_.get(), i] { shared->work(i); });
+    try {
+      shared_->workers.emplace_back([shared = shared_.get(), i] { shared->work(i); });
+    } catch (const std::system_error&) {  // the system gives no more threads: those that are there do the work
+      shared_->count = i;
+    }
   }
 }
 

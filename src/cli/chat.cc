@@ -164,11 +164,13 @@ Status converse(Chat& chat, const Request& settings, const GenerationOptions& op
     if (interrupted() && !terminal) return {StatusCode::kCancelled, "interrupted"};
     clear_interrupt();
   }
+  const bool left = interrupted();
   if (!quiet) {
     std::fprintf(stderr, "\n[%lld answers | prompt %lld tokens read, %lld known | generated %lld tokens | peak memory %s]\n",
                  static_cast<long long>(turns), static_cast<long long>(read), static_cast<long long>(chat.reused_tokens()),
                  static_cast<long long>(generated), human_bytes(static_cast<double>(peak_memory_bytes())).c_str());
   }
+  if (left) return {StatusCode::kCancelled, "interrupted"};
   return {};
 }
 

@@ -95,6 +95,9 @@ int cli_main(int argc, char** argv) {
   verb_name = full_name(leading_verb(app, arguments));
   try {
     return parse_and_run(app, std::move(arguments), exit_code);
+  } catch (const std::system_error& error) {
+    std::fprintf(stderr, "tessera: %s\n", error.what());
+    return kFailed;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "%s: out of memory\n", verb_name.c_str());
     return kFailed;

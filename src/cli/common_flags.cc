@@ -57,10 +57,16 @@ std::string model_in(const fs::path& folder) {
 
 }  // namespace
 
-CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, const std::string& help) {
+namespace {
+constexpr int64_t kMostCount = 1'000'000'000;
+}  // namespace
+
+CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, const std::string& help,
+                       int64_t least) {
   const std::map<std::string, int64_t> suffixes = {{"k", 1024}, {"m", 1 << 20}};
   return app.add_option(names, *value, help)
       ->transform(CLI::AsNumberWithUnit(suffixes, CLI::AsNumberWithUnit::CASE_INSENSITIVE, "NUMBER[k|m]"))
+      ->check(CLI::Range(least, kMostCount))
       ->capture_default_str();
 }
 
@@ -88,7 +94,7 @@ void add_engine_flags(CLI::App& app, EngineFlags* flags) {
   add_threads_flag(app, &options.threads);
   add_count(app, "-c,--ctx-size", &options.context_tokens, "Context in tokens; 0: as trained, at most 4096")
       ->group(kHeading);
-  add_count(app, "-b,--batch-size", &options.batch_tokens, "Most tokens of one forward pass (prefill chunk)")
+  add_count(app, "-b,--batch-size", &options.batch_tokens, "Most tokens of one forward pass (prefill chunk)", 1)
       ->group(kHeading);
   const auto cache_type = [&](const char* names, std::string* value, const char* help) {
     app.add_option(names, *value, help)

@@ -31,8 +31,8 @@ void add_model_flags(CLI::App& app, ModelFlags* flags);
 void add_override_flag(CLI::App& app, ModelFlags* flags);  // part of add_model_flags
 void add_threads_flag(CLI::App& app, int* threads);        // part of add_engine_flags
 void add_engine_flags(CLI::App& app, EngineFlags* flags);
-// 32k is 32768, 1m is 1048576.
-CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, const std::string& help);
+// 32k is 32768, 1m is 1048576; from `least` to a billion.
+CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, const std::string& help, int64_t least = 0);
 
 // The path of the shipped model: models/ beside or above the executable, or share/tessera/models of an installation.
 Result<std::string> default_model_path();

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
-#include <set>
+#include <map>
 #include <string_view>
 
 #include "cli/declaration.h"
@@ -65,9 +65,12 @@ bool is_number(std::string_view text) {
   return text.size() > 1 && std::isdigit(static_cast<unsigned char>(text[1])) != 0;
 }
 
-std::set<std::string> names_of(CLI::App& verb) {
-  std::set<std::string> names;
-  for (const Flag& flag : flags_of(verb)) names.insert(flag.names.begin(), flag.names.end());
+// Every spelling of the verb's own flags, and whether a value follows it.
+std::map<std::string, bool> names_of(CLI::App& verb) {
+  std::map<std::string, bool> names;
+  for (const Flag& flag : flags_of(verb)) {
+    for (const std::string& name : flag.names) names[name] = flag.kind != ValueKind::kNone;
+  }
   return names;
 }
 
@@ -88,7 +91,7 @@ Result<std::vector<std::string>> translate_arguments(CLI::App& app, std::vector<
     arguments.erase(arguments.begin());
     arguments.push_back("--help");
   }
-  const std::set<std::string> names = names_of(leading_verb(app, arguments));
+  const std::map<std::string, bool> names = names_of(leading_verb(app, arguments));
   std::vector<std::string> translated;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
@@ -105,6 +108,11 @@ Result<std::vector<std::string>> translate_arguments(CLI::App& app, std::vector<
     // -ctk q8_0, -cnv, -temp 0
     const bool one_dash = name.size() > 2 && name[0] == '-' && name[1] != '-' && names.contains("-" + name);
     translated.push_back(one_dash ? "-" + argument : argument);
+    // Its value is nobody's flag: `-p --color` is a prompt.
+    const auto own = names.find(one_dash ? "-" + name : name);
+    if (own != names.end() && own->second && name == argument && i + 1 < arguments.size()) {
+      translated.push_back(arguments[++i]);
+    }
   }
   return translated;
 }

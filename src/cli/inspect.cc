@@ -9,6 +9,7 @@
 #include "cli/common_flags.h"
 #include "cli/console.h"
 #include "cli/verb.h"
+#include "formats/text.h"
 #include "kernels/kernels.h"
 
 namespace tessera {
@@ -61,7 +62,8 @@ void print_spec(const ModelSpec& s, const WeightSource& weights) {
   uint64_t bytes = 0;
   for (const WeightInfo& info : weights.weights()) bytes += info.bytes;
   const double parameters = static_cast<double>(s.parameters(weights));
-  fmt::print("architecture     {}{}{}\n", s.architecture, s.name.empty() ? "" : ", ", s.name);
+  fmt::print("architecture     {}{}{}\n", quotable(s.architecture), s.name.empty() ? "" : ", ",
+             s.name.empty() ? "" : quotable(s.name));
   fmt::print("parameters       {:.4g} million, {:.2f} bits each\n", parameters * 1e-6,
              8 * static_cast<double>(bytes) / parameters);
   fmt::print("layers           {}\n", s.layers.size());
@@ -79,14 +81,14 @@ void print_metadata(const Metadata& metadata) {
     std::string text = describe_value(value);
     std::ranges::replace(text, '\n', ' ');
     if (text.size() > 100) text = text.substr(0, 97) + "...";
-    fmt::print("  {:<44} {:<22} {}\n", key, describe_type(value), text);
+    fmt::print("  {:<44} {:<22} {}\n", quotable(key), describe_type(value), quotable(text, 200));
   }
 }
 
 void print_tensors(const WeightSource& weights) {
   fmt::print("\ntensors ({})\n", weights.weights().size());
   for (const WeightInfo& info : weights.weights()) {
-    fmt::print("  {:<32} {:<8} {:<18} {:>12}\n", info.name, to_string(info.dtype), info.shape.to_string(),
+    fmt::print("  {:<32} {:<8} {:<18} {:>12}\n", quotable(info.name), to_string(info.dtype), info.shape.to_string(),
                human_bytes(static_cast<double>(info.bytes)));
   }
 }

@@ -2,8 +2,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <map>
 #include <memory>
+#include <optional>
 #include <regex>
 
 #include "cli/common_flags.h"
@@ -49,13 +52,9 @@ Status refuse_overwrite(const std::string& output, bool force) {
   return invalid_argument("{}: the file exists; --force replaces it", output);
 }
 
-Status write(const Checkpoint& checkpoint, const std::string& output, const WeightRecipe& recipe, int threads,
+Status write(const Checkpoint& checkpoint, const RewriteOptions& options, int threads,
              FunctionRef<DType(const WeightInfo&)> type_of) {
   ThreadPool pool(threads);
-  RewriteOptions options;
-  options.output = output;
-  options.file_type = recipe.file_type;
-  options.quantized = dtype_info(recipe.base).quantized;
   RewriteSummary summary;
   {
     ProgressBar bar("writing");
@@ -64,7 +63,7 @@ Status write(const Checkpoint& checkpoint, const std::string& output, const Weig
                                                            return bar.update(done, total, name);
                                                          }));
   }
-  fmt::print("{}: {} -> {}, {:.2f} bits per weight", output, human_bytes(static_cast<double>(summary.input_bytes)),
+  fmt::print("{}: {} -> {}, {:.2f} bits per weight", options.output, human_bytes(static_cast<double>(summary.input_bytes)),
              human_bytes(static_cast<double>(summary.output_bytes)),
              8.0 * static_cast<double>(summary.output_bytes) / static_cast<double>(summary.elements));
   if (summary.relative_error > 0) fmt::print(", relative error {:.4f}", summary.relative_error);
@@ -96,7 +95,8 @@ Status quantize(const QuantizeArguments& a) {
     if (a.pure && fits) return recipe.base;
     return recipe_dtype(recipe, mix, place_of(info.name), info.shape);
   };
-  TESSERA_RETURN_IF_ERROR(write(checkpoint, a.output, recipe, a.threads, type_of));
+  const RewriteOptions options{a.output, recipe.file_type, dtype_info(recipe.base).quantized};
+  TESSERA_RETURN_IF_ERROR(write(checkpoint, options, a.threads, type_of));
   if (fallbacks > 0) {
     fmt::print(stderr,
                "note: {} tensors have rows that are no multiple of {} numbers and got another type (`tessera inspect "
@@ -106,23 +106,40 @@ Status quantize(const QuantizeArguments& a) {
   return {};
 }
 
-Status convert(QuantizeArguments& a) {
+// GGUF has no 8-bit floats; bf16 holds each of them exactly.
+DType as_stored(DType dtype) { return dtype == DType::kF8E4M3 ? DType::kBF16 : dtype; }
+
+// general.file_type of a checkpoint that does not say: that of the type of most matrices, where one stands for it.
+uint64_t common_file_type(const WeightSource& weights) {
+  std::map<DType, int64_t> count;
+  for (const WeightInfo& info : weights.weights()) count[as_stored(info.dtype)] += info.shape.rank() >= 2 ? 1 : 0;
+  if (count.empty()) return 0;
+  const auto most = std::ranges::max_element(count, {}, [](const auto& entry) { return entry.second; });
+  const auto recipe = find_recipe(to_string(most->first));
+  return recipe.ok() ? recipe->file_type : 0;
+}
+
+Status convert(const QuantizeArguments& a) {
   TESSERA_RETURN_IF_ERROR(refuse_overwrite(a.output, a.force));
   TESSERA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, open_model(a.model));
-  // As stored: the type that most matrices have.
-  if (a.type == "auto") {
-    a.type = "f32";
-    for (const WeightInfo& info : checkpoint.weights->weights()) {
-      if (info.shape.rank() >= 2) a.type = std::string(to_string(info.dtype));
-    }
-    if (a.type == "f8_e4m3") a.type = "bf16";  // exact
+  std::optional<DType> wanted;
+  RewriteOptions options{.output = a.output};
+  if (a.type != "auto") {
+    TESSERA_ASSIGN_OR_RETURN(const WeightRecipe recipe, find_recipe(a.type));
+    wanted = recipe.base;
+    options.file_type = recipe.file_type;
+  } else if (checkpoint.metadata.contains("general.file_type")) {
+    TESSERA_ASSIGN_OR_RETURN(options.file_type, checkpoint.metadata.u64("general.file_type"));
+  } else {
+    options.file_type = common_file_type(*checkpoint.weights);
   }
-  TESSERA_ASSIGN_OR_RETURN(const WeightRecipe recipe, find_recipe(a.type));
   const auto type_of = [&](const WeightInfo& info) {
     if (block_format(info.dtype) == nullptr) return info.dtype;
-    return info.shape.rank() < 2 || info.name == "position_embd.weight" ? DType::kF32 : recipe.base;
+    if (info.shape.rank() < 2 || info.name == "position_embd.weight") return DType::kF32;
+    return wanted.value_or(as_stored(info.dtype));
   };
-  return write(checkpoint, a.output, recipe, a.threads, type_of);
+  for (const WeightInfo& info : checkpoint.weights->weights()) options.quantized |= dtype_info(type_of(info)).quantized;
+  return write(checkpoint, options, a.threads, type_of);
 }
 
 }  // namespace

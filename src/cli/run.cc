@@ -101,8 +101,8 @@ Status run(const RunArguments& a) {
 
 void add_prompt_flags(CLI::App& group, RunArguments* a) {
   group.add_option("-p,--prompt", a->prompt, "The text to continue; without -p and -f it is read from standard input");
-  group.add_option("-f,--file", a->file, "Read the prompt from a file; -: standard input");
-  add_count(group, "-n,--predict", &a->predict, "Most tokens to generate; -1: until the model ends or the context is full");
+  group.add_option("-f,--file", a->file, "Read the prompt from a file; -: standard input")->type_name("FILE");
+  add_count(group, "-n,--predict", &a->predict, "Most tokens to generate; -1: until the model ends or the context is full", -1);
   group.add_option("-r,--reverse-prompt,--stop", a->stop, "End before this text; repeatable");
   group.add_flag("--ignore-eos", a->ignore_eos, "Go on after the end-of-text token");
   group.add_flag("--special", a->special, "Let the prompt spell control tokens such as <|im_start|>");
@@ -120,7 +120,8 @@ void add_chat_flags(CLI::App& group, RunArguments* a) {
   const auto names = chat_template_names();
   group.add_option("--chat-template", a->chat.template_name, "One of the common templates instead of the model's own")
       ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())));
-  group.add_option("--chat-template-file", a->chat.template_file, "Instead of the model's own template: a Jinja file");
+  group.add_option("--chat-template-file", a->chat.template_file, "Instead of the model's own template: a Jinja file")
+      ->type_name("FILE");
 }
 
 }  // namespace

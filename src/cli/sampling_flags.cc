@@ -2,10 +2,18 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <cmath>
 #include <random>
 
 namespace tessera {
 namespace {
+
+// All of the text is a number in range.
+template <class T>
+bool parses(const char* begin, const char* end, T* value) {
+  const auto [stop, error] = std::from_chars(begin, end, *value);
+  return error == std::errc() && stop == end;
+}
 
 // "1234+2.5", "77-1": adds to the logit of a token.
 Status parse_logit_bias(const std::vector<std::string>& texts, SamplerSettings* settings) {
@@ -15,8 +23,8 @@ Status parse_logit_bias(const std::vector<std::string>& texts, SamplerSettings* 
     float bias = 0;
     const char* end = text.data() + text.size();
     const bool ok = sign != std::string::npos &&
-                    std::from_chars(text.data(), text.data() + sign, token).ptr == text.data() + sign &&
-                    std::from_chars(text.data() + sign + 1, end, bias).ptr == end;
+                    parses(text.data(), text.data() + sign, &token) && parses(text.data() + sign + 1, end, &bias) &&
+                    std::isfinite(bias);
     if (!ok) return invalid_argument("--logit-bias: expected TOKEN_ID+BIAS or TOKEN_ID-BIAS, found '{}'", text);
     settings->logit_bias.emplace_back(token, text[sign] == '-' ? -bias : bias);
   }

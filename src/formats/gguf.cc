@@ -44,6 +44,8 @@ class GgufWeights final : public WeightSource {
             {}};
   }
 
+  bool header_only() const override { return options_.header_only; }
+
   void will_read(const WeightInfo& weight) const override {
     const size_t index = index_of(weight);
     const Shard& shard = shards_[places_[index].shard];
@@ -161,6 +163,7 @@ Result<Checkpoint> open_gguf(const std::string& path, const OpenOptions& options
                               weights->weights().size());
     }
   }
+  weights->index_names();
   checkpoint.weights = std::move(weights);
   return checkpoint;
 }
@@ -172,6 +175,7 @@ Result<Checkpoint> gguf_from_memory(std::span<const std::byte> bytes, const Open
   Checkpoint checkpoint{"", "gguf", std::move(header.metadata), nullptr};
   auto weights = std::make_unique<GgufWeights>(options);
   TESSERA_RETURN_IF_ERROR(weights->add_shard(std::move(header), bytes, nullptr));
+  weights->index_names();
   checkpoint.weights = std::move(weights);
   return checkpoint;
 }

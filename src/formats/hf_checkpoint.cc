@@ -126,6 +126,7 @@ Result<Checkpoint> open_huggingface(const std::string& folder, const OpenOptions
   if (!model.rope_factors.empty()) weights->add_computed("rope_freqs.weight", std::move(model.rope_factors));
   TESSERA_ASSIGN_OR_RETURN(const ShardNames shards, find_shards(root));
   TESSERA_RETURN_IF_ERROR(add_shards(root, shards, options, weights.get()));
+  weights->index_names();
   if (!model.settings.tied_embeddings && weights->find("output.weight") == nullptr) {
     return not_found("{}: lm_head.weight: missing, and tie_word_embeddings is false", folder);
   }

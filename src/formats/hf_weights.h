@@ -37,6 +37,7 @@ class HfWeights final : public WeightSource {
 
   std::span<const WeightInfo> weights() const override { return weights_; }
   WeightBytes read_rows(const WeightInfo& weight, int64_t row_begin, int64_t row_end) const override;
+  bool header_only() const override { return settings_.options.header_only; }
   void will_read(const WeightInfo& weight) const override;
   void release(const WeightInfo& weight) const override;
 

@@ -5,10 +5,14 @@
 namespace tessera {
 
 const WeightInfo* WeightSource::find(std::string_view name) const {
-  for (const WeightInfo& weight : weights()) {
-    if (weight.name == name) return &weight;
-  }
-  return nullptr;
+  const auto found = index_.find(name);
+  return found == index_.end() ? nullptr : &weights()[found->second];
+}
+
+void WeightSource::index_names() {
+  index_.clear();
+  const auto all = weights();
+  for (size_t i = 0; i < all.size(); ++i) index_.emplace(all[i].name, i);
 }
 
 size_t WeightSource::index_of(const WeightInfo& weight) const {

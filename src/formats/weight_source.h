@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/status.h"
@@ -35,21 +36,29 @@ class WeightSource {
   virtual ~WeightSource() = default;
 
   virtual std::span<const WeightInfo> weights() const = 0;
-  const WeightInfo* find(std::string_view name) const;
+  const WeightInfo* find(std::string_view name) const;  // null when absent
 
   // Rows [row_begin, row_end) of shape.rows(). Safe to call from several threads. The range must be valid (CHECK);
   // that the bytes lie in the file was verified when the source was opened.
   virtual WeightBytes read_rows(const WeightInfo& weight, int64_t row_begin, int64_t row_end) const = 0;
   WeightBytes read(const WeightInfo& weight) const { return read_rows(weight, 0, weight.shape.rows()); }
 
+  // Only names, types and shapes are there; nothing may be read.
+  virtual bool header_only() const = 0;
   // The weight will be read soon: the system may fetch its file pages in the background.
   virtual void will_read(const WeightInfo& weight) const = 0;
   // The weight has been packed: its file pages may leave memory.
   virtual void release(const WeightInfo& weight) const = 0;
 
+  // For whoever fills the source, after the last weight: find() works from then on.
+  void index_names();
+
  protected:
   // Position in weights() of an element of it or of a copy of one.
   size_t index_of(const WeightInfo& weight) const;
+
+ private:
+  std::unordered_map<std::string_view, size_t> index_;  // name -> position in weights()
 };
 
 }  // namespace tessera

@@ -127,6 +127,9 @@ Result<std::unique_ptr<Transformer>> Transformer::load(ModelSpec spec, std::shar
   model->final_norm_ = std::make_unique<Norm>(std::move(final_norm));
   TESSERA_ASSIGN_OR_RETURN(model->output_,
                            binder.matrix(s.tied_embeddings ? "token_embd" : "output", s.vocab, s.model_dim));
+  binder.uses(*model->embedding_);
+  if (const WeightInfo* factors = weights->find("rope_freqs.weight")) binder.uses(*factors);
+  TESSERA_RETURN_IF_ERROR(binder.all_used(s.architecture));
   model->weights_ = std::move(weights);
   return model;
 }

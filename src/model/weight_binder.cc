@@ -1,10 +1,12 @@
 #include "model/weight_binder.h"
 
+#include "formats/text.h"
 #include "quant/block_format.h"
 
 namespace tessera {
+
 WeightBinder::WeightBinder(const WeightSource& source, ThreadPool& pool, LoadProgress progress)
-    : source_(source), pool_(pool), progress_(progress), read_ahead_(source) {
+    : source_(source), pool_(pool), progress_(progress), read_ahead_(source), used_(source.weights().size()) {
   for (const WeightInfo& info : source.weights()) total_bytes_ += info.bytes;
 }
 
@@ -20,7 +22,19 @@ Result<const WeightInfo*> WeightBinder::expect(const std::string& name, const Sh
   return info;
 }
 
+Status WeightBinder::all_used(const std::string& architecture) const {
+  for (size_t i = 0; i < used_.size(); ++i) {
+    const WeightInfo& info = source_.weights()[i];
+    // Tables that some converters write and that follow from the metadata.
+    if (used_[i] || info.name.ends_with(".attn_rot_embd.freqs") || info.name.ends_with(".rotary_emb.inv_freq")) continue;
+    return unsupported("{}: this tensor has no place in a model of the architecture {}", quotable(info.name),
+                       quotable(architecture));
+  }
+  return {};
+}
+
 Status WeightBinder::done(const WeightInfo& info) {
+  uses(info);
   source_.release(info);
   read_ahead_.packed(info.bytes);
   done_bytes_ += info.bytes;

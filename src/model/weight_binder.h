@@ -20,6 +20,10 @@ class WeightBinder {
   WeightBinder(const WeightSource& source, ThreadPool& pool, LoadProgress progress);
 
   bool has(std::string_view name) const { return source_.find(name) != nullptr; }
+  // The weight is used by someone else than this binder.
+  void uses(const WeightInfo& info) { used_[static_cast<size_t>(&info - source_.weights().data())] = true; }
+  // kUnsupported when a weight was not bound: the model would run, and be wrong.
+  Status all_used(const std::string& architecture) const;
 
   // "<name>.weight" [rows, cols], with "<name>.bias" [rows] when the file has one. kNotFound without the weight.
   Result<Linear> matrix(const std::string& name, int64_t rows, int64_t cols);
@@ -38,6 +42,7 @@ class WeightBinder {
   ReadAhead read_ahead_;
   uint64_t done_bytes_ = 0;
   uint64_t total_bytes_ = 0;
+  std::vector<bool> used_;  // by position in the source
 };
 
 }  // namespace tessera

@@ -1,5 +1,5 @@
 // StepCost: what one mechanism costs for one forward pass: the answer to the sixth of the seven questions
-// (DESIGN 3). The planner sums these over the layers of the very settings that run.
+// (ARCHITECTURE.md). The planner sums these over the layers of the very settings that run.
 #ifndef TESSERA_OPS_COST_H_
 #define TESSERA_OPS_COST_H_
 

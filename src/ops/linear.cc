@@ -341,7 +341,7 @@ Result<Linear> Linear::pack(const Source& source, ThreadPool& pool) {
                    static_cast<uint64_t>(matrix->panels()), &bytes)) {
     return invalid_argument("weight [{}, {}]: too large", source.rows, source.cols);
   }
-  TESSERA_ASSIGN_OR_RETURN(matrix->data, WeightBytes::allocate(bytes));
+  TESSERA_ASSIGN_OR_RETURN(matrix->data, PackedBytes::allocate(bytes));
 
   uint8_t* data = matrix->data.data();
   const int64_t grain = std::max<int64_t>(1, (1 << 18) / static_cast<int64_t>(matrix->panel_bytes));

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "kernels/packed_codec.h"
-#include "ops/weight_bytes.h"
+#include "ops/packed_bytes.h"
 #include "tensor/dtype.h"
 
 namespace tessera {
@@ -16,7 +16,7 @@ struct PackedMatrix {
   int64_t rows = 0;
   int64_t cols = 0;
   uint64_t panel_bytes = 0;
-  WeightBytes data;
+  PackedBytes data;
 
   int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
   const uint8_t* panel(int64_t p) const {

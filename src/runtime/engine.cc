@@ -1,6 +1,7 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
+#include <limits>
 #include <unordered_map>
 #include <utility>
 
@@ -126,7 +127,7 @@ struct Engine::Impl {
     RequestTimings t;
     t.prompt_tokens = static_cast<int64_t>(r.request.prompt.size());
     t.generated_tokens = r.generated;
-    if (r.generated > 0) {
+    if (r.first_token != Clock::time_point()) {
       t.prompt_seconds = seconds_between(r.submitted, r.first_token);
       t.generate_seconds = seconds_between(r.first_token, r.last_token);
     }
@@ -144,6 +145,10 @@ struct Engine::Impl {
 
   // After a pass that gave logits for `r`: sample, decide whether it ends.
   TokenEvent advance(Running& r, std::span<float> logits) {
+    if (r.request.max_tokens == 0) {
+      r.first_token = r.last_token = Clock::now();
+      return finish(r, FinishReason::kLength);
+    }
     SampledToken sampled = r.sampler.sample(logits);
     const int32_t token = sampled.token;
     r.sampler.accept(token);
@@ -184,6 +189,10 @@ Result<std::unique_ptr<Engine>> Engine::create(Checkpoint checkpoint, const Engi
   }
   TESSERA_ASSIGN_OR_RETURN(ModelSpec spec, model_spec(checkpoint.metadata, *checkpoint.weights));
   if (o.context_tokens < 0) return invalid_argument("context size: expected a number of tokens, found {}", o.context_tokens);
+  if (o.context_tokens > std::numeric_limits<int32_t>::max() / o.max_sequences) {
+    return invalid_argument("context size: expected at most {} tokens for {} sequences, found {}",
+                            std::numeric_limits<int32_t>::max() / o.max_sequences, o.max_sequences, o.context_tokens);
+  }
   if (o.context_tokens == 0) o.context_tokens = std::min(spec.context_tokens, kDefaultContextTokens);
   if (spec.position_embeddings && o.context_tokens > spec.context_tokens) {
     return invalid_argument("context size: this model has learned positions for {} tokens, found {}", spec.context_tokens,
@@ -264,12 +273,14 @@ bool Engine::idle() const { return impl_->queued.empty() && impl_->running.empty
 std::vector<TokenEvent> Engine::step() {
   Impl& e = *impl_;
   std::vector<TokenEvent> events;
-  e.admit();
-  std::erase_if(e.running, [&](Running& r) {
+  const auto end_cancelled = [&](Running& r) {
     if (!r.cancelled) return false;
     events.push_back(e.finish(r, FinishReason::kCancelled));
     return true;
-  });
+  };
+  std::erase_if(e.queued, end_cancelled);
+  e.admit();
+  std::erase_if(e.running, end_cancelled);
 
   // Decoding sequences first (their next token is waited for), then prompts in the order of arrival.
   e.clear_batch();

@@ -71,4 +71,16 @@ check "kl of q4_0" awk -v k="$(json kl /kl_mean)" 'BEGIN { exit !(k > 1e-4 && k 
 expect "eval kl of two models" 2 "$tessera" eval kl -m "$model" --reference "$root/tests/golden/gpt2" -f text
 expect_error 1 "tessera eval perplexity: none: no such file" "$tessera" eval perplexity -m "$model" -f none
 
+# Files of every family, as file and as folder.
+for golden in "$root"/tests/golden/*/; do
+  expect "inspect $golden" 0 "$tessera" inspect "$golden"
+  expect "inspect $golden/model.gguf" 0 "$tessera" inspect "$golden/model.gguf" --tensors
+done
+
+# convert keeps each tensor as it is stored, also where types are mixed.
+expect "a mixed file" 0 "$tessera" synth --like tinyllama-1.1b --layers 2 --type q4_k_m -o "$work/mixed.gguf"
+expect "convert a mixed file" 0 "$tessera" convert "$work/mixed.gguf" "$work/copy.gguf"
+check "every tensor kept its type" cmp -s <("$tessera" inspect "$work/mixed.gguf" --tensors | grep -E "^  (blk|token|output)") \
+  <("$tessera" inspect "$work/copy.gguf" --tensors | grep -E "^  (blk|token|output)")
+
 finish

@@ -37,7 +37,7 @@ expect_error 2 'tessera run: --temp: expected a number, found "abc"' "$t" run --
 expect_error 2 'tessera run: --temp: expected a number, found "abc"' "$t" run --temp 1 --temp=abc
 expect_error 2 'tessera run: -t: expected a whole number from 1 to 1024, found "0"' "$t" run -t 0
 expect_error 2 'tessera run: -t: expected a whole number from 1 to 1024, found "x"' "$t" run -tx
-expect_error 2 'tessera run: -n: expected a whole number such as 512 or 32k, found "5z"' "$t" run -n 5z
+expect_error 2 'tessera run: -n: expected a whole number from -1 to 1000000000 such as 512 or 32k, found "5z"' "$t" run -n 5z
 expect_error 2 'tessera run: --top-p: expected a number, found nothing' "$t" run --top-p
 expect_error 2 'tessera run: --json: expected true or false, found "maybe"' "$t" run --json=maybe
 expect_error 2 'tessera run: --ctk: expected f32, f16, bf16 or q8_0, found "q9_0"; did you mean q8_0?' "$t" run -ctk q9_0
@@ -69,5 +69,15 @@ for file in cut empty; do
     check "$verb of a $file file names it" grep -q "$file.gguf" "$work/err"
   done
 done
+
+# Numbers out of range are the command line's fault, and no crash.
+expect "too large a context" 2 "$tessera" run -p hi -n 1 -c 200000000000
+expect "no batch" 2 "$tessera" run -p hi -n 1 -b 0
+expect "a token id that does not fit" 2 "$tessera" run -p hi -n 1 -l 99999999999+100
+expect "a bias without bounds" 2 "$tessera" run -p hi -n 1 -l 5+inf
+expect "a value that looks like a flag" 0 "$tessera" run -p "--color" -n 2
+check "is a value" grep -q "^--color" "$work/out"
+expect "no tokens" 0 "$tessera" run -p "Once" -n 0
+check "are no tokens" test "$(<"$work/out")" = "Once"
 
 finish

@@ -56,7 +56,7 @@ class Keys {
   std::string prefix_;
 };
 
-// rope_freqs.weight [dims / 2]: divides each frequency (Llama 3).
+// rope_freqs.weight [dims / 2]: divides each frequency (Llama 3). Empty when only the header is there.
 Result<std::vector<float>> read_freq_factors(const WeightSource& weights, const WeightInfo& info, int64_t dims) {
   if (info.shape.elements() != dims / 2) {
     return invalid_argument("{}: expected [{}], found {}", info.name, dims / 2, info.shape.to_string());
@@ -65,6 +65,7 @@ Result<std::vector<float>> read_freq_factors(const WeightSource& weights, const 
   if (format == nullptr || dtype_info(info.dtype).quantized) {
     return invalid_argument("{}: expected f32, found {}", info.name, to_string(info.dtype));
   }
+  if (weights.header_only()) return std::vector<float>();
   std::vector<float> factors(static_cast<size_t>(dims / 2));
   format->unpack(weights.read(info).bytes.data(), factors.data(), dims / 2);
   for (float f : factors) {

@@ -1,8 +1,8 @@
-// WeightBytes: memory of one packed matrix, cut from slabs that are large enough for 2 MiB pages. A matrix of one or two
+// PackedBytes: memory of one packed matrix, cut from slabs that are large enough for 2 MiB pages. A matrix of one or two
 // megabytes on its own would live in 4 KiB pages, where DRAM reads are 6-10 % slower and prefetchers stop at every
 // page's end. A slab goes back to the system with the last matrix in it.
-#ifndef TESSERA_OPS_WEIGHT_BYTES_H_
-#define TESSERA_OPS_WEIGHT_BYTES_H_
+#ifndef TESSERA_OPS_PACKED_BYTES_H_
+#define TESSERA_OPS_PACKED_BYTES_H_
 
 #include <cstdint>
 #include <memory>
@@ -12,10 +12,10 @@
 
 namespace tessera {
 
-class WeightBytes {
+class PackedBytes {
  public:
-  WeightBytes() = default;
-  static Result<WeightBytes> allocate(uint64_t bytes);  // aligned to a cache line
+  PackedBytes() = default;
+  static Result<PackedBytes> allocate(uint64_t bytes);  // aligned to a cache line
 
   uint8_t* data() { return data_; }
   const uint8_t* data() const { return data_; }
@@ -29,4 +29,4 @@ class WeightBytes {
 
 }  // namespace tessera
 
-#endif  // TESSERA_OPS_WEIGHT_BYTES_H_
+#endif  // TESSERA_OPS_PACKED_BYTES_H_

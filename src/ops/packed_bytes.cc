@@ -1,4 +1,4 @@
-#include "ops/weight_bytes.h"
+#include "ops/packed_bytes.h"
 
 #include <algorithm>
 #include <mutex>
@@ -24,7 +24,7 @@ OpenSlab& open_slab() {
 
 }  // namespace
 
-Result<WeightBytes> WeightBytes::allocate(uint64_t bytes) {
+Result<PackedBytes> PackedBytes::allocate(uint64_t bytes) {
   uint64_t padded = 0;
   if (!checked_add(bytes, kCacheLineBytes, &padded)) return resource_exhausted("out of memory: {} bytes", bytes);
   padded = round_up(bytes, kCacheLineBytes);
@@ -37,7 +37,7 @@ Result<WeightBytes> WeightBytes::allocate(uint64_t bytes) {
     open.slab = slab;
     open.used_bytes = 0;
   }
-  WeightBytes result;
+  PackedBytes result;
   result.data_ = reinterpret_cast<uint8_t*>(slab->data()) + open.used_bytes;
   result.size_ = bytes;
   result.slab_ = std::move(slab);
