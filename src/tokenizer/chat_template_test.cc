@@ -4,12 +4,38 @@
 #include "tokenizer/chat_template.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <new>
 #include <nlohmann/json.hpp>
+
+#include "tokenizer/jinja/error.h"
+#include "tokenizer/jinja/interpreter.h"
+#include "tokenizer/jinja/parser.h"
+
+namespace {
+size_t live_bytes = 0, peak_bytes = 0;
+}
+
+// Not inlined: GCC would take them for allocations that do not match their release.
+[[gnu::noinline]] void* operator new(size_t size) {
+  void* memory = std::malloc(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  live_bytes += malloc_usable_size(memory);
+  peak_bytes = std::max(peak_bytes, live_bytes);
+  return memory;
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+  live_bytes -= malloc_usable_size(memory);
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { operator delete(memory); }
 
 namespace tessera {
 namespace {
@@ -150,6 +176,75 @@ TEST(Limits, HostileTemplatesEndWithAnError) {
     const auto result = render(source, {{"messages", Json::array()}});
     EXPECT_FALSE(result.ok()) << source;
   }
+}
+
+// Each does more work than its number of nodes tells, on texts of a few million bytes.
+TEST(Limits, WorkOnLongTextsIsCounted) {
+  const char* expressions[] = {
+      "d.get(a)",       "d[a]",           "a in d",          "a == b",         "a is eq(b)", "a < b",   "a is sameas(b)",
+      "a is lt(b)",     "[a] == [b]",     "[a].count(b)",    "{a: 1} == {b: 1}", "a | int",  "a | length", "d | attr(a)",
+      "d.setdefault(b)", "(a ~ '') in [b]", "[a, b] | unique", "[a, b] | sort",  "[a, b] | max", "{a: 1, b: 2} | dictsort",
+      "a in b",         "a.endswith((b, b))", "{a: 1}", "dict({}).update({a: 1})"};
+  for (const char* expression : expressions) {
+    const std::string source = std::string("{% set a = 'a' * 2000000 %}{% set b = 'a' * 2000000 %}{% set d = {} %}") +
+                               "{% for i in range(200) %}{% set x = " + expression + " %}{% endfor %}";
+    const auto result = render(source, {{"messages", Json::array()}});
+    EXPECT_EQ(result.status().code(), StatusCode::kResourceExhausted) << expression << result.status().message();
+  }
+}
+
+TEST(Limits, SearchIsLinear) {
+  const char* expressions[] = {"a.find(b)", "a.rfind(c)",  "b in a",    "a.count(b)",
+                               "a.split(b)", "a.rsplit(c)", "a.replace(b, '')", "a.strip(d)"};
+  for (const char* expression : expressions) {
+    const std::string source = std::string("{% set b = 'a' * 600000 ~ 'b' %}{% set c = 'b' ~ 'a' * 600000 %}") +
+                               "{% set d = 'b' * 600000 ~ 'a' %}{% set a = 'a' * 1200000 %}{% set x = " + expression + " %}";
+    timespec begin{}, end{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+    const auto result = render(source, {{"messages", Json::array()}});
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+    EXPECT_LT(end.tv_sec - begin.tv_sec, 3) << expression;
+  }
+}
+
+// The most memory held while a template runs under a budget of a megabyte.
+size_t bytes_needed(const std::string& source) {
+  jinja::Limits limits;
+  limits.max_bytes = 1 << 20;
+  const jinja::Body body = jinja::parse_template(source);
+  const size_t before = live_bytes;
+  peak_bytes = live_bytes;
+  try {
+    jinja::Interpreter(limits, 0).render(body);
+  } catch (const jinja::TemplateError&) {
+    // Whether it ends or not, it may not take more.
+  }
+  return peak_bytes - before;
+}
+
+TEST(Limits, MemoryIsCharged) {
+  const char* sources[] = {
+      "{{ (',' * 400000).split(',') }}",
+      "{{ (',' * 400000).rsplit(',') }}",
+      "{{ ('a ' * 200000).split() }}",
+      "{{ ('\n' * 400000).splitlines() }}",
+      "{{ ('a ' * 80000) | wordcount }}",
+      "{{ ('\n' * 400000) | indent }}",
+      "{{ range(500) | list | tojson(separators=['x' * 100000, ':']) }}",
+      "{{ {1: 2, 3: 4} | tojson(separators=[',', 'x' * 100000]) }}",
+      "{% set k = 'x' * 100000 %}{% set n = namespace(l=[]) %}{% for i in range(900) %}{% do n.l.append({k: 1}) %}"
+      "{% endfor %}",
+      "{% set k = 'x' * 100000 %}{% set n = namespace(l=[]) %}{% for i in range(900) %}{% do n.l.append({}[k]) %}"
+      "{% endfor %}",
+      "{% set d = {'x' * 100000: 1} %}{{ ([d] * 1000) | tojson }}",
+      "{{ ('\x01' * 400000) | tojson }}",
+      "{{ ('&' * 400000) | e }}",
+      "{% for i in range(4000) %}{% endfor %}",
+      "{{ ('a' * 400000)[7] }}",
+      "{{ ('a' * 400000)[7:] }}",
+      "{{ ('a' * 400000) | length }}",
+  };
+  for (const char* source : sources) EXPECT_LT(bytes_needed(source), 8u << 20) << source;
 }
 
 TEST(Limits, DeepNestingIsAnError) {

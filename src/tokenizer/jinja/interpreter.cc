@@ -6,8 +6,8 @@
 namespace tessera::jinja {
 namespace {
 
-// What a value costs of the byte budget besides the bytes of its text.
-constexpr uint64_t kValueBytes = 64;
+// What looking up a key costs: its bytes are copied and hashed.
+uint64_t key_bytes(const Value& key) { return key.is_text() ? key.text().size() : 0; }
 
 }  // namespace
 
@@ -55,7 +55,7 @@ void Interpreter::charge_steps(uint64_t steps, int line) {
 // Work on bytes counts as steps too, at 64 bytes a step: copying is cheap and not free.
 void Interpreter::charge_bytes(uint64_t bytes, int line) {
   bytes_ += bytes;
-  charge_steps(bytes / 64, line);
+  charge_work(bytes, line);
   if (bytes_ > limits_.max_bytes) {
     throw TemplateError(StatusCode::kResourceExhausted, line,
                         fmt::format("more than {} bytes of values", limits_.max_bytes));
@@ -74,8 +74,18 @@ std::shared_ptr<Dict> Interpreter::make_dict() {
   return dicts_.back();
 }
 
+Value* Interpreter::find_item(Dict& dict, const Value& key, int line) {
+  charge_work(key_bytes(key), line);
+  return dict.find(key);
+}
+
+void Interpreter::set_item(Dict& dict, const Value& key, Value value, int line) {
+  charge_bytes(kValueBytes + key_bytes(key), line);
+  dict.set(key, std::move(value));
+}
+
 Value Interpreter::make_function(Function function) {
-  charge_bytes(kValueBytes * 2, 0);
+  charge_bytes(kValueBytes * 2 + function.name.size(), 0);
   functions_.push_back(std::make_shared<Function>(std::move(function)));
   return Value(functions_.back());
 }
@@ -179,8 +189,7 @@ void Interpreter::run_set(const Stmt& stmt) {
   if (!object.is_dict() || object.dict().kind != Dict::Kind::kNamespace) {
     fail(stmt.line, "cannot set an attribute of '{}': it is no namespace", stmt.name);
   }
-  charge_bytes(kValueBytes, stmt.line);
-  object.dict().set(text_value(stmt.targets[0]), std::move(value));
+  set_item(object.dict(), text_value(stmt.targets[0]), std::move(value), stmt.line);
 }
 
 void Interpreter::assign(const std::vector<std::string>& targets, Value value, int line) {
@@ -194,12 +203,11 @@ void Interpreter::assign(const std::vector<std::string>& targets, Value value, i
   for (size_t i = 0; i < parts.size(); ++i) scope_->variables[targets[i]] = parts[i];
 }
 
-Value Interpreter::loop_variable(const std::vector<Value>& items, size_t i) {
-  const auto loop = make_dict();
-  loop->kind = Dict::Kind::kLoop;
+// One mapping for all turns of a loop, as in Jinja: one per turn would hold ten times what it costs of the budget.
+void Interpreter::set_loop_variable(Dict& loop, const std::vector<Value>& items, size_t i) {
   const int64_t index = static_cast<int64_t>(i);
   const int64_t length = static_cast<int64_t>(items.size());
-  const auto set = [&](const char* name, Value value) { loop->set(text_value(name), std::move(value)); };
+  const auto set = [&](const char* name, Value value) { loop.set(text_value(name), std::move(value)); };
   set("index", Value(index + 1));
   set("index0", Value(index));
   set("revindex", Value(length - index));
@@ -211,7 +219,6 @@ Value Interpreter::loop_variable(const std::vector<Value>& items, size_t i) {
   set("depth0", Value(int64_t{0}));
   set("previtem", i > 0 ? items[i - 1] : Value(Undefined{"loop.previtem"}));
   set("nextitem", i + 1 < items.size() ? items[i + 1] : Value(Undefined{"loop.nextitem"}));
-  return Value(loop);
 }
 
 Interpreter::Flow Interpreter::run_for(const Stmt& stmt) {
@@ -231,11 +238,14 @@ Interpreter::Flow Interpreter::run_for(const Stmt& stmt) {
     items = std::move(kept);
   }
   Flow flow = Flow::kNext;
+  const auto loop = make_dict();
+  loop->kind = Dict::Kind::kLoop;
   for (size_t i = 0; i < items.size() && flow != Flow::kBreak; ++i) {
-    charge_steps(1, stmt.line);
+    charge_steps(4, stmt.line);
     fresh_scope();
     assign(stmt.targets, items[i], stmt.line);
-    scope_->variables["loop"] = loop_variable(items, i);
+    set_loop_variable(*loop, items, i);
+    scope_->variables["loop"] = Value(loop);
     flow = run(stmt.body);
   }
   scope_ = outer;
@@ -264,7 +274,7 @@ Value Interpreter::evaluate(const Expr& expr) {
       const auto dict = make_dict();
       for (size_t i = 0; i + 1 < expr.args.size(); i += 2) {
         const Value key = evaluate(*expr.args[i]);
-        dict->set(key, evaluate(*expr.args[i + 1]));
+        set_item(*dict, key, evaluate(*expr.args[i + 1]), expr.line);
       }
       return Value(dict);
     }
@@ -391,6 +401,7 @@ Value Interpreter::call_macro(const Function& macro, const Arguments& args, cons
 Value Interpreter::attribute(const Value& object, const std::string& name, int line) {
   if (object.is_undefined())
     fail(line, "'{}' is undefined (asked for its attribute '{}')", object.undefined_name(), name);
+  charge_work(name.size(), line);
   if (object.is_dict() && object.dict().kind != Dict::Kind::kPlain) {
     if (Value* found = object.dict().find(text_value(name))) return *found;
   }
@@ -404,20 +415,19 @@ Value Interpreter::attribute(const Value& object, const std::string& name, int l
 Value Interpreter::index(const Value& object, const Value& key, int line) {
   if (object.is_undefined()) fail(line, "'{}' is undefined (asked for an element)", object.undefined_name());
   if (object.is_dict()) {
-    if (Value* found = object.dict().find(key)) return *found;
+    if (Value* found = find_item(object.dict(), key, line)) return *found;
   } else if (object.is_list() && key.is_int()) {
     const int64_t size = static_cast<int64_t>(object.items().size());
     const int64_t i = key.as_int() < 0 ? key.as_int() + size : key.as_int();
     if (i >= 0 && i < size) return object.items()[static_cast<size_t>(i)];
     return Value(Undefined{fmt::format("element {}", key.as_int())});
   } else if (object.is_text() && key.is_int()) {
-    const std::vector<size_t> borders = character_borders(object.text());
-    charge_bytes(object.text().size(), line);
-    const int64_t size = static_cast<int64_t>(borders.size()) - 1;
+    charge_work(2 * object.text().size(), line);
+    const int64_t size = static_cast<int64_t>(character_count(object.text().bytes()));
     const int64_t i = key.as_int() < 0 ? key.as_int() + size : key.as_int();
     if (i < 0 || i >= size) return Value(Undefined{fmt::format("character {}", key.as_int())});
-    const size_t begin = borders[static_cast<size_t>(i)];
-    return Value(object.text().substr(begin, borders[static_cast<size_t>(i) + 1] - begin));
+    const size_t begin = character_begin(object.text().bytes(), static_cast<size_t>(i));
+    return Value(object.text().substr(begin, character_begin(object.text().bytes().substr(begin, 4), 1)));
   }
   if (key.is_text()) return attribute(object, key.text().bytes(), line);
   return Value(Undefined{"an element"});
@@ -426,19 +436,21 @@ Value Interpreter::index(const Value& object, const Value& key, int line) {
 std::vector<Value> Interpreter::iterate(const Value& value, int line) {
   std::vector<Value> items;
   if (value.is_list()) {
-    items = value.items();
+    charge_bytes(value.items().size() * kValueBytes, line);
+    return value.items();
   } else if (value.is_dict()) {
+    charge_bytes(value.dict().items().size() * kValueBytes, line);
     for (const auto& [key, item] : value.dict().items()) items.push_back(key);
   } else if (value.is_text()) {
-    charge_bytes(value.text().size() * kValueBytes, line);
-    const std::vector<size_t> borders = character_borders(value.text());
-    for (size_t i = 0; i + 1 < borders.size(); ++i) {
-      items.emplace_back(value.text().substr(borders[i], borders[i + 1] - borders[i]));
+    const Text& text = value.text();
+    charge_work(text.size(), line);
+    charge_bytes(character_count(text.bytes()) * 2 * kValueBytes, line);
+    for (size_t i = 0; i < text.size(); i += items.back().text().size()) {
+      items.emplace_back(text.substr(i, character_begin(text.bytes().substr(i, 4), 1)));
     }
   } else if (!value.is_undefined()) {
     fail(line, "cannot iterate over {}", value.type_name());
   }
-  charge_bytes(items.size() * kValueBytes, line);
   return items;
 }
 

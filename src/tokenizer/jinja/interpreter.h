@@ -17,8 +17,11 @@
 
 namespace tessera::jinja {
 
+// What a value costs of the byte budget besides the bytes of its text.
+constexpr uint64_t kValueBytes = 64;
+
 struct Limits {
-  uint64_t max_steps = 2'000'000;     // nodes evaluated
+  uint64_t max_steps = 2'000'000;     // nodes evaluated, and 64 bytes looked at or copied
   uint64_t max_bytes = 128ull << 20;  // of all strings and containers made during the rendering
   uint64_t max_output_bytes = 16ull << 20;
   int max_depth = 1000;  // of calls, expressions and nested values
@@ -69,7 +72,12 @@ class Interpreter {
   Value index(const Value& object, const Value& key, int line);
   // Elements of a list, keys of a mapping, characters of a string.
   std::vector<Value> iterate(const Value& value, int line);
+  // An entry of a mapping by its key; null when absent.
+  Value* find_item(Dict& dict, const Value& key, int line);
+  void set_item(Dict& dict, const Value& key, Value value, int line);
+  // Each charge comes before what it pays for: bytes that are kept, bytes that are only looked at, steps.
   void charge_bytes(uint64_t bytes, int line);
+  void charge_work(uint64_t bytes, int line) { charge_steps(bytes / 64, line); }
   void charge_steps(uint64_t steps, int line);
   std::time_t now() const { return now_; }
 
@@ -96,7 +104,7 @@ class Interpreter {
   Text capture(const Body& body);
   Flow run_scoped(const Body& body, std::shared_ptr<Scope> scope);
   void assign(const std::vector<std::string>& targets, Value value, int line);
-  Value loop_variable(const std::vector<Value>& items, size_t i);
+  void set_loop_variable(Dict& loop, const std::vector<Value>& items, size_t i);
   void print(const Value& value, int line);
   void write(const Text& text, int line);
 

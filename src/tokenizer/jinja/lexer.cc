@@ -13,6 +13,9 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool is_name(char c) { return is_name_start(c) || is_digit(c); }
 
+// Looking up a name is one step of the interpreter, so it has to be cheap.
+constexpr size_t kMaxNameBytes = 256;
+
 class Lexer {
  public:
   explicit Lexer(std::string_view source) : source_(source) {
@@ -152,6 +155,7 @@ class Lexer {
     if (is_name_start(c)) {
       const size_t begin = position_;
       while (position_ < source_.size() && is_name(source_[position_])) ++position_;
+      if (position_ - begin > kMaxNameBytes) fail(line_, "name longer than {} bytes", kMaxNameBytes);
       push(TokenKind::kName, std::string(source_.substr(begin, position_ - begin)));
     } else if (is_digit(c)) {
       lex_number();

@@ -46,7 +46,7 @@ Value list_method(Interpreter* in, const Value& object, const std::string& name,
   }
   if (args.positional.empty()) fail(args.line, "{}: expected an argument", name);
   const Value& first = args.positional[0];
-  in->charge_bytes(64, args.line);
+  in->charge_bytes(kValueBytes, args.line);
   if (name == "append") {
     items.push_back(first);
   } else if (name == "extend") {
@@ -71,7 +71,8 @@ Value list_method(Interpreter* in, const Value& object, const std::string& name,
   return Value();
 }
 
-Value dict_view(Interpreter* in, Dict& dict, const std::string& name) {
+Value dict_view(Interpreter* in, Dict& dict, const std::string& name, int line) {
+  in->charge_bytes(kValueBytes * dict.items().size(), line);
   std::vector<Value> out;
   for (const auto& [key, value] : dict.items()) {
     if (name == "items")
@@ -84,25 +85,24 @@ Value dict_view(Interpreter* in, Dict& dict, const std::string& name) {
 
 Value dict_method(Interpreter* in, const Value& object, const std::string& name, const Arguments& args) {
   Dict& dict = object.dict();
-  if (name == "items" || name == "keys" || name == "values") return dict_view(in, dict, name);
+  if (name == "items" || name == "keys" || name == "values") return dict_view(in, dict, name, args.line);
   if (name == "copy") {
     const auto copy = in->make_dict();
-    in->charge_bytes(64 * dict.items().size(), args.line);
-    for (const auto& [key, value] : dict.items()) copy->set(key, value);
+    for (const auto& [key, value] : dict.items()) in->set_item(*copy, key, value, args.line);
     return Value(copy);
   }
   if (name == "update") {
-    for (const auto& [key, value] : args.named) dict.set(text_value(key), value);
+    for (const auto& [key, value] : args.named) in->set_item(dict, text_value(key), value, args.line);
     if (!args.positional.empty() && args.positional[0].is_dict()) {
+      in->charge_bytes(kValueBytes * args.positional[0].dict().items().size(), args.line);
       const auto items = args.positional[0].dict().items();
-      in->charge_bytes(64 * items.size(), args.line);
-      for (const auto& [key, value] : items) dict.set(key, value);
+      for (const auto& [key, value] : items) in->set_item(dict, key, value, args.line);
     }
     return Value();
   }
   if (args.positional.empty()) fail(args.line, "{}: expected a key", name);
   const Value key = args.positional[0];
-  if (const Value* found = dict.find(key)) {
+  if (const Value* found = in->find_item(dict, key, args.line)) {
     Value value = *found;
     if (name == "pop") {
       dict.erase(key);
@@ -113,8 +113,7 @@ Value dict_method(Interpreter* in, const Value& object, const std::string& name,
   Value fallback = args.get(1, "default", Value());
   if (name == "pop" && args.positional.size() < 2) fail(args.line, "pop: the mapping has no such key");
   if (name == "setdefault") {
-    in->charge_bytes(64, args.line);
-    dict.set(key, fallback);
+    in->set_item(dict, key, fallback, args.line);
   }
   return fallback;
 }
@@ -153,10 +152,9 @@ Value make_mapping(Interpreter* in, const Arguments& args, Dict::Kind kind) {
   dict->kind = kind;
   for (const Value& source : args.positional) {
     if (!source.is_dict()) fail(args.line, "expected a mapping, found {}", source.type_name());
-    in->charge_bytes(64 * source.dict().items().size(), args.line);
-    for (const auto& [key, value] : source.dict().items()) dict->set(key, value);
+    for (const auto& [key, value] : source.dict().items()) in->set_item(*dict, key, value, args.line);
   }
-  for (const auto& [name, value] : args.named) dict->set(text_value(name), value);
+  for (const auto& [name, value] : args.named) in->set_item(*dict, text_value(name), value, args.line);
   return Value(dict);
 }
 

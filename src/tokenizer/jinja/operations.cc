@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "tokenizer/jinja/error.h"
+#include "tokenizer/jinja/text_operations.h"
 #include "tokenizer/utf8.h"
 
 namespace tessera::jinja {
@@ -60,7 +61,7 @@ Value joined(Interpreter* in, const Text& left, const Text& right, int line) {
 
 Value repeated(Interpreter* in, const Value& value, int64_t times, int line) {
   times = std::max<int64_t>(times, 0);
-  const uint64_t size = value.is_text() ? value.text().size() : value.items().size() * 64;
+  const uint64_t size = value.is_text() ? value.text().size() : value.items().size() * kValueBytes;
   if (size > 0 && static_cast<uint64_t>(times) > (uint64_t{1} << 40) / size) fail(line, "repeated too often");
   in->charge_bytes(size * static_cast<uint64_t>(times), line);
   if (value.is_text()) {
@@ -118,7 +119,11 @@ bool equal(Interpreter* in, const Value& left, const Value& right, int depth) {
     if (left.is_float() || right.is_float()) return left.as_double() == right.as_double();
     return left.as_int() == right.as_int();
   }
-  if (left.is_text() && right.is_text()) return left.text().bytes() == right.text().bytes();
+  if (left.is_text() && right.is_text()) {
+    if (left.text().size() != right.text().size()) return false;
+    in->charge_work(left.text().size(), 0);
+    return left.text().bytes() == right.text().bytes();
+  }
   if (left.is_list() && right.is_list()) {
     const auto &a = left.items(), &b = right.items();
     if (&a == &b) return true;
@@ -129,7 +134,7 @@ bool equal(Interpreter* in, const Value& left, const Value& right, int depth) {
     if (left.same_object(right)) return true;
     if (left.dict().items().size() != right.dict().items().size()) return false;
     for (const auto& [key, value] : left.dict().items()) {
-      const Value* other = right.dict().find(key);
+      const Value* other = in->find_item(right.dict(), key, 0);
       if (other == nullptr || !equal(in, value, *other, depth + 1)) return false;
     }
     return true;
@@ -147,7 +152,10 @@ int compare(Interpreter* in, const Value& left, const Value& right, int line, in
     }
     return left.as_int() < right.as_int() ? -1 : left.as_int() > right.as_int();
   }
-  if (left.is_text() && right.is_text()) return left.text().bytes().compare(right.text().bytes());
+  if (left.is_text() && right.is_text()) {
+    in->charge_work(std::min(left.text().size(), right.text().size()), line);
+    return left.text().bytes().compare(right.text().bytes());
+  }
   if (left.is_list() && right.is_list() && depth < kMaxValueDepth) {
     const auto &a = left.items(), &b = right.items();
     for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
@@ -162,10 +170,10 @@ int compare(Interpreter* in, const Value& left, const Value& right, int line, in
 bool contains(Interpreter* in, const Value& container, const Value& item, int line) {
   if (container.is_text()) {
     if (!item.is_text()) fail(line, "'in' a string: expected a string, found {}", item.type_name());
-    in->charge_bytes(container.text().size(), line);
-    return container.text().bytes().find(item.text().bytes()) != std::string::npos;
+    in->charge_work(container.text().size(), line);
+    return find_text(container.text().bytes(), item.text().bytes()) != std::string::npos;
   }
-  if (container.is_dict()) return container.dict().find(item) != nullptr;
+  if (container.is_dict()) return in->find_item(container.dict(), item, line) != nullptr;
   if (container.is_list()) {
     return std::any_of(container.items().begin(), container.items().end(),
                        [&](const Value& other) { return equal(in, other, item); });
@@ -174,12 +182,30 @@ bool contains(Interpreter* in, const Value& container, const Value& item, int li
   fail(line, "cannot look into {}", container.type_name());
 }
 
-std::vector<size_t> character_borders(const Text& text) {
-  std::vector<size_t> borders = {0};
-  while (borders.back() < text.size())
-    borders.push_back(borders.back() + decode_utf8(text.bytes(), borders.back()).bytes);
-  return borders;
+size_t character_count(std::string_view text) {
+  size_t count = 0;
+  for (size_t i = 0; i < text.size(); i += decode_utf8(text, i).bytes) ++count;
+  return count;
 }
+
+size_t character_begin(std::string_view text, size_t number) {
+  size_t begin = 0;
+  while (number-- > 0 && begin < text.size()) begin += decode_utf8(text, begin).bytes;
+  return begin;
+}
+
+namespace {
+
+Value sliced_characters(Interpreter* in, const Value& text, const Value& start, const Value& stop, const Value& step,
+                        int line) {
+  const Value characters = in->make_list(in->iterate(text, line));
+  const Value chosen = slice(in, characters, start, stop, step, line);
+  Text out;
+  for (const Value& character : chosen.items()) out.append(character.text());
+  return Value(std::move(out));
+}
+
+}  // namespace
 
 Value slice(Interpreter* in, const Value& value, const Value& start, const Value& stop, const Value& step, int line) {
   if (value.is_undefined()) fail(line, "'{}' is undefined (asked for a slice)", value.undefined_name());
@@ -187,11 +213,12 @@ Value slice(Interpreter* in, const Value& value, const Value& start, const Value
   for (const Value* part : {&start, &stop, &step}) {
     if (!part->is_none() && !part->is_int()) fail(line, "slice: expected an integer, found {}", part->type_name());
   }
-  std::vector<size_t> borders;
-  if (value.is_text()) borders = character_borders(value.text());
-  const int64_t size = static_cast<int64_t>(value.is_text() ? borders.size() - 1 : value.items().size());
   in->charge_bytes(value.is_text() ? value.text().size() : value.items().size() * 8, line);
   const int64_t by = step.is_none() ? 1 : step.as_int();
+  // Only steps other than 1 go through a list of the characters.
+  if (value.is_text() && by != 1) return sliced_characters(in, value, start, stop, step, line);
+  const std::string_view bytes = value.is_text() ? std::string_view(value.text().bytes()) : std::string_view();
+  const int64_t size = static_cast<int64_t>(value.is_text() ? character_count(bytes) : value.items().size());
   if (by == 0) fail(line, "slice: the step is zero");
   const auto bound = [&](const Value& part, int64_t fallback) {
     if (part.is_none()) return fallback;
@@ -200,23 +227,18 @@ Value slice(Interpreter* in, const Value& value, const Value& start, const Value
   };
   const int64_t first = bound(start, by > 0 ? 0 : size - 1);
   const int64_t last = bound(stop, by > 0 ? size : -1);
-  if (value.is_text() && by == 1) {
+  if (value.is_text()) {
     if (first >= last) return Value(Text());
-    const size_t begin = borders[static_cast<size_t>(first)];
-    return Value(value.text().substr(begin, borders[static_cast<size_t>(last)] - begin));
+    const size_t begin = character_begin(bytes, static_cast<size_t>(first));
+    const size_t end = begin + character_begin(bytes.substr(begin), static_cast<size_t>(last - first));
+    return Value(value.text().substr(begin, end - begin));
   }
-  Text text;
   std::vector<Value> items;
   for (int64_t i = first; by > 0 ? i < last : i > last;) {
-    const size_t at = static_cast<size_t>(i);
-    if (value.is_text()) {
-      text.append(value.text().substr(borders[at], borders[at + 1] - borders[at]));
-    } else {
-      items.push_back(value.items()[at]);
-    }
+    items.push_back(value.items()[static_cast<size_t>(i)]);
     if (__builtin_add_overflow(i, by, &i)) break;
   }
-  return value.is_text() ? Value(std::move(text)) : in->make_list(std::move(items));
+  return in->make_list(std::move(items));
 }
 
 }  // namespace tessera::jinja

@@ -32,8 +32,9 @@ Text to_json(Interpreter* in, const Value& value, const JsonStyle& style, int li
 // value[start:stop:step] of lists and strings.
 Value slice(Interpreter* in, const Value& value, const Value& start, const Value& stop, const Value& step, int line);
 
-// Begin of each character of valid or invalid UTF-8, and the end: size() - 1 characters.
-std::vector<size_t> character_borders(const Text& text);
+// Characters of valid or invalid UTF-8, and where the one of this number begins; the end when there are fewer.
+size_t character_count(std::string_view text);
+size_t character_begin(std::string_view text, size_t number);
 
 // Filters that work on sequences; the others are in Interpreter::apply_filter's own table. Nothing if the name is
 // unknown.

@@ -8,11 +8,14 @@
 namespace tessera::jinja {
 namespace {
 
+// Longer than the name of any filter or test.
+constexpr size_t kMaxNameBytes = 100;
+
 // "a.b.0" looked up part by part, as map(attribute=...) and sort(attribute=...) do.
 Value attribute_path(Interpreter* in, Value value, const Value& path, int line) {
   if (!path.is_text()) return in->index(value, path, line);
   const Text dot(".");
-  for (const Text& part : split(path.text(), &dot, -1, false)) {
+  for (const Text& part : split(in, path.text(), &dot, -1, false, line)) {
     const bool digits = !part.empty() && part.bytes().find_first_not_of("0123456789") == std::string::npos;
     value = digits && part.size() < 9 ? in->index(value, Value(static_cast<int64_t>(std::stoi(part.bytes()))), line)
                                       : in->index(value, Value(part), line);
@@ -43,7 +46,7 @@ Value filter_map(Interpreter* in, const Value& operand, const Arguments& args) {
   std::string name;
   if (path == nullptr) {
     if (args.positional.empty() || !args.positional[0].is_text()) fail(args.line, "map: expected the name of a filter");
-    name = args.positional[0].text().bytes();
+    name = args.positional[0].text().bytes().substr(0, kMaxNameBytes);
     rest.positional.assign(args.positional.begin() + 1, args.positional.end());
     rest.named = args.named;
   }
@@ -64,7 +67,7 @@ Value filter_select(Interpreter* in, const Value& operand, const Arguments& args
   std::string test;
   if (args.positional.size() > first) {
     if (!args.positional[first].is_text()) fail(args.line, "expected the name of a test");
-    test = args.positional[first].text().bytes();
+    test = args.positional[first].text().bytes().substr(0, kMaxNameBytes);
     rest.positional.assign(args.positional.begin() + static_cast<ptrdiff_t>(first) + 1, args.positional.end());
   }
   std::vector<Value> out;
@@ -77,8 +80,21 @@ Value filter_select(Interpreter* in, const Value& operand, const Arguments& args
 }
 
 // Text compares without regard to case unless told otherwise.
-Value sort_key(const Value& value, bool case_sensitive) {
-  return value.is_text() && !case_sensitive ? Value(change_case(value.text(), LetterCase::kLower)) : value;
+Value sort_key(Interpreter* in, const Value& value, bool case_sensitive, int line) {
+  if (!value.is_text() || case_sensitive) return value;
+  in->charge_bytes(2 * value.text().size(), line);
+  return Value(change_case(value.text(), LetterCase::kLower));
+}
+
+// The second of each pair in the order of the first.
+std::vector<Value> sorted(Interpreter* in, std::vector<std::pair<Value, Value>> keyed, bool reverse, int line) {
+  std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) {
+    const int order = compare(in, a.first, b.first, line);
+    return reverse ? order > 0 : order < 0;
+  });
+  std::vector<Value> out;
+  for (auto& [key, item] : keyed) out.push_back(std::move(item));
+  return out;
 }
 
 Value filter_sort(Interpreter* in, const Value& operand, const Arguments& args) {
@@ -88,15 +104,9 @@ Value filter_sort(Interpreter* in, const Value& operand, const Arguments& args) 
   std::vector<std::pair<Value, Value>> keyed;
   for (const Value& item : in->iterate(operand, args.line)) {
     const Value key = path != nullptr ? attribute_path(in, item, *path, args.line) : item;
-    keyed.emplace_back(sort_key(key, case_sensitive), item);
+    keyed.emplace_back(sort_key(in, key, case_sensitive, args.line), item);
   }
-  std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) {
-    const int order = compare(in, a.first, b.first, args.line);
-    return reverse ? order > 0 : order < 0;
-  });
-  std::vector<Value> out;
-  for (auto& [key, item] : keyed) out.push_back(std::move(item));
-  return in->make_list(std::move(out));
+  return in->make_list(sorted(in, std::move(keyed), reverse, args.line));
 }
 
 Value filter_dictsort(Interpreter* in, const Value& operand, const Arguments& args) {
@@ -105,15 +115,12 @@ Value filter_dictsort(Interpreter* in, const Value& operand, const Arguments& ar
   const Value by = args.get(1, "by", text_value("key"));
   const bool by_value = by.is_text() && by.text().bytes() == "value";
   const bool reverse = args.get(2, "reverse", Value(false)).truthy();
-  auto items = operand.dict().items();
-  std::stable_sort(items.begin(), items.end(), [&](const auto& a, const auto& b) {
-    const int order = compare(in, sort_key(by_value ? a.second : a.first, case_sensitive),
-                              sort_key(by_value ? b.second : b.first, case_sensitive), args.line);
-    return reverse ? order > 0 : order < 0;
-  });
-  std::vector<Value> out;
-  for (auto& [key, value] : items) out.push_back(in->make_list({key, value}, true));
-  return in->make_list(std::move(out));
+  std::vector<std::pair<Value, Value>> keyed;
+  for (const auto& [key, value] : operand.dict().items()) {
+    keyed.emplace_back(sort_key(in, by_value ? value : key, case_sensitive, args.line),
+                       in->make_list({key, value}, true));
+  }
+  return in->make_list(sorted(in, std::move(keyed), reverse, args.line));
 }
 
 Value filter_extreme(Interpreter* in, const Value& operand, const Arguments& args, bool largest) {
@@ -122,7 +129,8 @@ Value filter_extreme(Interpreter* in, const Value& operand, const Arguments& arg
   Value best(Undefined{"the extreme of an empty sequence"});
   Value best_key;
   for (const Value& item : in->iterate(operand, args.line)) {
-    const Value key = sort_key(path != nullptr ? attribute_path(in, item, *path, args.line) : item, case_sensitive);
+    const Value key = sort_key(in, path != nullptr ? attribute_path(in, item, *path, args.line) : item, case_sensitive,
+                               args.line);
     const bool better = best.is_undefined() || (largest ? compare(in, key, best_key, args.line) > 0
                                                         : compare(in, key, best_key, args.line) < 0);
     if (!better) continue;
@@ -147,7 +155,8 @@ Value filter_unique(Interpreter* in, const Value& operand, const Arguments& args
   const Value* path = args.find(1, "attribute");
   std::vector<Value> out, keys;
   for (const Value& item : in->iterate(operand, args.line)) {
-    const Value key = sort_key(path != nullptr ? attribute_path(in, item, *path, args.line) : item, case_sensitive);
+    const Value key = sort_key(in, path != nullptr ? attribute_path(in, item, *path, args.line) : item, case_sensitive,
+                               args.line);
     if (std::any_of(keys.begin(), keys.end(), [&](const Value& other) { return equal(in, key, other); })) continue;
     keys.push_back(key);
     out.push_back(item);
@@ -186,8 +195,11 @@ Value filter_reverse(Interpreter* in, const Value& operand, const Arguments& arg
   return Value(std::move(out));
 }
 
-Value filter_length(const Value& operand, int line) {
-  if (operand.is_text()) return Value(static_cast<int64_t>(character_borders(operand.text()).size()) - 1);
+Value filter_length(Interpreter* in, const Value& operand, int line) {
+  if (operand.is_text()) {
+    in->charge_work(operand.text().size(), line);
+    return Value(static_cast<int64_t>(character_count(operand.text().bytes())));
+  }
   if (operand.is_list()) return Value(static_cast<int64_t>(operand.items().size()));
   if (operand.is_dict()) return Value(static_cast<int64_t>(operand.dict().items().size()));
   if (operand.is_undefined()) return Value(int64_t{0});
@@ -211,7 +223,7 @@ Value filter_default(const Value& operand, const Arguments& args) {
 std::optional<Value> sequence_filter(Interpreter* in, const std::string& name, const Value& operand,
                                      const Arguments& args) {
   if (name == "default" || name == "d") return filter_default(operand, args);
-  if (name == "length" || name == "count") return filter_length(operand, args.line);
+  if (name == "length" || name == "count") return filter_length(in, operand, args.line);
   if (name == "join") return filter_join(in, operand, args);
   if (name == "map") return filter_map(in, operand, args);
   if (name == "select") return filter_select(in, operand, args, true, false);

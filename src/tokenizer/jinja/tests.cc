@@ -34,7 +34,10 @@ std::optional<bool> comparison_test(Interpreter* in, const std::string& name, co
   if (name == "gt" || name == "greaterthan" || name == ">") return compare(in, v, other, line) > 0;
   if (name == "ge" || name == ">=") return compare(in, v, other, line) >= 0;
   if (name == "in") return contains(in, other, v, line);
-  if (name == "sameas") return v.same_object(other);
+  if (name == "sameas") {
+    if (v.is_text()) in->charge_work(v.text().size(), line);
+    return v.same_object(other);
+  }
   return std::nullopt;
 }
 

@@ -41,7 +41,7 @@ Value filter_indent(Interpreter* in, const Value& operand, const Arguments& args
                      ? Text(std::string(static_cast<size_t>(std::clamp<int64_t>(width.as_int(), 0, kMaxIndent)), ' '))
                      : to_text(in, width, args.line);
   const Text text = to_text(in, operand, args.line);
-  std::vector<Text> lines = split_lines(text, false);
+  std::vector<Text> lines = split_lines(in, text, false, args.line);
   if (text.empty() || text.bytes().back() == '\n') lines.emplace_back();
   in->charge_bytes(text.size() + lines.size() * padding.size(), args.line);
   Text out;
@@ -60,13 +60,14 @@ Value filter_truncate(Interpreter* in, const Value& operand, const Arguments& ar
   const Text end = to_text(in, args.get(2, "end", text_value("...")), args.line);
   const Value leeway = args.get(3, "leeway", Value(int64_t{5}));
   if (!length.is_int() || !leeway.is_int()) fail(args.line, "truncate: expected integers");
-  const std::vector<size_t> borders = character_borders(text);
-  const int64_t chars = static_cast<int64_t>(borders.size()) - 1;
-  const int64_t end_chars = static_cast<int64_t>(character_borders(end).size()) - 1;
+  in->charge_work(2 * text.size() + end.size(), args.line);
+  const int64_t chars = static_cast<int64_t>(character_count(text.bytes()));
+  const int64_t end_chars = static_cast<int64_t>(character_count(end.bytes()));
   const double limit = static_cast<double>(length.as_int()) + static_cast<double>(leeway.as_int());
   if (static_cast<double>(chars) <= limit) return Value(text);
   const int64_t keep = std::clamp<int64_t>(std::clamp<int64_t>(length.as_int(), 0, chars) - end_chars, 0, chars);
-  Text out = text.substr(0, borders[static_cast<size_t>(keep)]);
+  in->charge_bytes(text.size() + end.size(), args.line);
+  Text out = text.substr(0, character_begin(text.bytes(), static_cast<size_t>(keep)));
   if (!kill_words) {
     const size_t space = out.bytes().rfind(' ');
     if (space != std::string::npos) out = out.substr(0, space);
@@ -75,10 +76,11 @@ Value filter_truncate(Interpreter* in, const Value& operand, const Arguments& ar
   return Value(std::move(out));
 }
 
-Value filter_int(const Value& operand, const Arguments& args) {
+Value filter_int(Interpreter* in, const Value& operand, const Arguments& args) {
   const Value fallback = args.get(0, "default", Value(int64_t{0}));
   double number = 0;
   if (operand.is_text()) {
+    in->charge_work(2 * operand.text().size(), args.line);
     const std::string text = strip(operand.text(), nullptr, true, true).bytes();
     const char* begin = text.c_str() + (text.starts_with('+') ? 1 : 0);
     int64_t value = 0;
@@ -96,9 +98,10 @@ Value filter_int(const Value& operand, const Arguments& args) {
   return Value(static_cast<int64_t>(number));
 }
 
-Value filter_float(const Value& operand, const Arguments& args) {
+Value filter_float(Interpreter* in, const Value& operand, const Arguments& args) {
   if (operand.is_number()) return Value(operand.as_double());
   if (operand.is_text()) {
+    in->charge_work(2 * operand.text().size(), args.line);
     const std::string text = strip(operand.text(), nullptr, true, true).bytes();
     char* end = nullptr;
     const double number = std::strtod(text.c_str(), &end);
@@ -126,7 +129,7 @@ Value filter_abs(const Value& operand, int line) {
   return Value(std::abs(operand.as_int()));
 }
 
-Value filter_escape(const Text& text) {
+Value filter_escape(Interpreter* in, const Text& text, int line) {
   Text out;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text.bytes()[i];
@@ -136,6 +139,7 @@ Value filter_escape(const Text& text) {
                        : c == '"'  ? "&#34;"
                        : c == '\'' ? "&#39;"
                                    : nullptr;
+    if (name != nullptr) in->charge_bytes(4, line);
     out.append(name != nullptr ? std::string(name) : std::string(1, c), text.from_input(i));
   }
   return Value(std::move(out));
@@ -151,15 +155,13 @@ Value filter_replace(Interpreter* in, const Text& text, const Arguments& args) {
   return Value(replace(text, from.bytes(), to, count.is_int() ? count.as_int() : -1));
 }
 
-Value filter_wordcount(const Text& text) { return Value(static_cast<int64_t>(split(text, nullptr, -1, false).size())); }
-
 }  // namespace
 
 std::optional<Value> text_filter(Interpreter* in, const std::string& name, const Value& operand,
                                  const Arguments& args) {
   if (name == "tojson") return filter_tojson(in, operand, args);
-  if (name == "int") return filter_int(operand, args);
-  if (name == "float") return filter_float(operand, args);
+  if (name == "int") return filter_int(in, operand, args);
+  if (name == "float") return filter_float(in, operand, args);
   if (name == "round") return filter_round(operand, args);
   if (name == "abs") return filter_abs(operand, args.line);
   if (name == "indent") return filter_indent(in, operand, args);
@@ -174,6 +176,7 @@ std::optional<Value> text_filter(Interpreter* in, const std::string& name, const
   if (name == "string" || name == "safe") return Value(text);
   if (name == "trim" || name == "strip") {
     const Value* chars = args.find(0, "chars");
+    if (chars != nullptr && chars->is_text()) in->charge_bytes(chars->text().size() * kValueBytes, args.line);
     return Value(strip(text, chars != nullptr && chars->is_text() ? &chars->text() : nullptr, true, true));
   }
   if (name == "upper") return Value(change_case(text, LetterCase::kUpper));
@@ -181,8 +184,8 @@ std::optional<Value> text_filter(Interpreter* in, const std::string& name, const
   if (name == "title") return Value(change_case(text, LetterCase::kTitle));
   if (name == "capitalize") return Value(change_case(text, LetterCase::kCapitalize));
   if (name == "replace") return filter_replace(in, text, args);
-  if (name == "wordcount") return filter_wordcount(text);
-  return filter_escape(text);
+  if (name == "wordcount") return Value(static_cast<int64_t>(word_count(text)));
+  return filter_escape(in, text, args.line);
 }
 
 }  // namespace tessera::jinja

@@ -25,6 +25,7 @@ Value starts_or_ends_with(Interpreter* in, const Text& text, const std::string& 
   const bool begins = name == "startswith";
   if (!args.positional.empty() && args.positional[0].is_list()) {
     for (const Value& part : in->iterate(args.positional[0], args.line)) {
+      if (part.is_text() && part.text().size() <= text.size()) in->charge_work(part.text().size(), args.line);
       if (part.is_text() && begins_or_ends(text, part.text(), begins)) return Value(true);
     }
     return Value(false);
@@ -38,8 +39,8 @@ Value split_method(Interpreter* in, const Text& text, const std::string& name, c
   if (!separator.is_text() && !separator.is_none()) fail(args.line, "{}: expected a string", name);
   if (separator.is_text() && separator.text().empty()) fail(args.line, "{}: the separator is empty", name);
   std::vector<Value> parts;
-  for (Text& part : split(text, separator.is_text() ? &separator.text() : nullptr, limit.is_int() ? limit.as_int() : -1,
-                          name == "rsplit")) {
+  for (Text& part : split(in, text, separator.is_text() ? &separator.text() : nullptr,
+                          limit.is_int() ? limit.as_int() : -1, name == "rsplit", args.line)) {
     parts.emplace_back(std::move(part));
   }
   return in->make_list(std::move(parts));
@@ -48,20 +49,22 @@ Value split_method(Interpreter* in, const Text& text, const std::string& name, c
 // Positions count characters.
 Value find_method(const Text& text, const std::string& name, const Arguments& args) {
   const std::string& part = text_argument(args, 0, name).bytes();
-  const size_t found = name == "rfind" ? text.bytes().rfind(part) : text.bytes().find(part);
+  const size_t found = name == "rfind" ? find_last_text(text.bytes(), part) : find_text(text.bytes(), part);
   if (found == std::string::npos) {
     if (name == "index") fail(args.line, "index: no such part");
     return Value(int64_t{-1});
   }
-  return Value(static_cast<int64_t>(character_borders(text.substr(0, found)).size()) - 1);
+  return Value(static_cast<int64_t>(character_count(std::string_view(text.bytes()).substr(0, found))));
 }
 
 Value count_method(const Text& text, const Arguments& args) {
   const std::string& part = text_argument(args, 0, "count").bytes();
-  if (part.empty()) return Value(static_cast<int64_t>(character_borders(text).size()));
+  if (part.empty()) return Value(static_cast<int64_t>(character_count(text.bytes())) + 1);
   int64_t count = 0;
-  for (size_t at = text.bytes().find(part); at != std::string::npos; at = text.bytes().find(part, at + part.size()))
+  for (size_t at = find_text(text.bytes(), part); at != std::string::npos;
+       at = find_text(text.bytes(), part, at + part.size())) {
     ++count;
+  }
   return Value(count);
 }
 
@@ -113,14 +116,16 @@ std::optional<Value> text_method(Interpreter* in, const Text& text, const std::s
   in->charge_bytes(text.size(), args.line);
   if (name == "strip" || name == "lstrip" || name == "rstrip") {
     const Value* chars = args.find(0, "chars");
+    if (chars != nullptr && chars->is_text()) in->charge_bytes(chars->text().size() * kValueBytes, args.line);
     return Value(strip(text, chars != nullptr && chars->is_text() ? &chars->text() : nullptr, name != "rstrip",
                        name != "lstrip"));
   }
   if (name == "split" || name == "rsplit") return split_method(in, text, name, args);
   if (name == "splitlines") {
     std::vector<Value> lines;
-    for (Text& line : split_lines(text, args.get(0, "keepends", Value(false)).truthy()))
+    for (Text& line : split_lines(in, text, args.get(0, "keepends", Value(false)).truthy(), args.line)) {
       lines.emplace_back(std::move(line));
+    }
     return in->make_list(std::move(lines));
   }
   if (name == "startswith" || name == "endswith") return starts_or_ends_with(in, text, name, args);

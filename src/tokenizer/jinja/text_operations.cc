@@ -3,6 +3,8 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <cstring>
+#include <unordered_set>
 
 #include "tokenizer/utf8.h"
 
@@ -22,14 +24,9 @@ size_t last_character(std::string_view text, size_t end) {
   return decode_utf8(text, begin).bytes == end - begin ? begin : end - 1;
 }
 
-bool strippable(std::string_view character, const Text* chars) {
-  if (chars == nullptr) return white_space_at(character, 0) == character.size();
-  return chars->bytes().find(character) != std::string::npos;
-}
-
-std::vector<Text> split_white_space(const Text& text, int64_t max_splits, bool from_right) {
-  std::vector<std::pair<size_t, size_t>> words;
-  const std::string& bytes = text.bytes();
+// Calls visit(begin, end) for each word.
+template <class Visit>
+void for_each_word(std::string_view bytes, Visit visit) {
   for (size_t i = 0; i < bytes.size();) {
     if (const size_t space = white_space_at(bytes, i); space > 0) {
       i += space;
@@ -37,8 +34,18 @@ std::vector<Text> split_white_space(const Text& text, int64_t max_splits, bool f
     }
     const size_t begin = i;
     while (i < bytes.size() && white_space_at(bytes, i) == 0) i += decode_utf8(bytes, i).bytes;
-    words.emplace_back(begin, i);
+    visit(begin, i);
   }
+}
+
+std::vector<Text> split_white_space(Interpreter* in, const Text& text, int64_t max_splits, bool from_right, int line) {
+  std::vector<std::pair<size_t, size_t>> words;
+  const std::string& bytes = text.bytes();
+  in->charge_bytes(bytes.size(), line);
+  for_each_word(bytes, [&](size_t begin, size_t end) {
+    in->charge_bytes(kValueBytes, line);
+    words.emplace_back(begin, end);
+  });
   const size_t limit = max_splits < 0 ? words.size() : static_cast<size_t>(max_splits) + 1;
   if (limit < words.size()) {
     if (from_right) {
@@ -63,15 +70,24 @@ size_t white_space_at(std::string_view text, size_t position) {
 
 Text strip(const Text& text, const Text* chars, bool left, bool right) {
   const std::string_view bytes = text.bytes();
+  std::unordered_set<std::string_view> set;
+  for (size_t i = 0; chars != nullptr && i < chars->size();) {
+    const size_t size = decode_utf8(chars->bytes(), i).bytes;
+    set.insert(std::string_view(chars->bytes()).substr(i, size));
+    i += size;
+  }
+  const auto strippable = [&](std::string_view character) {
+    return chars == nullptr ? white_space_at(character, 0) == character.size() : set.contains(character);
+  };
   size_t begin = 0, end = bytes.size();
   while (left && begin < end) {
     const size_t size = decode_utf8(bytes, begin).bytes;
-    if (!strippable(bytes.substr(begin, size), chars)) break;
+    if (!strippable(bytes.substr(begin, size))) break;
     begin += size;
   }
   while (right && end > begin) {
     const size_t last = last_character(bytes, end);
-    if (!strippable(bytes.substr(last, end - last), chars)) break;
+    if (!strippable(bytes.substr(last, end - last))) break;
     end = last;
   }
   return text.substr(begin, end - begin);
@@ -92,7 +108,7 @@ Text replace(const Text& text, std::string_view from, const Text& to, int64_t co
     return out;
   }
   while (count-- != 0) {
-    const size_t found = bytes.find(from, done);
+    const size_t found = find_text(bytes, from, done);
     if (found == std::string_view::npos) break;
     out.append(text.substr(done, found - done));
     out.append(to);
@@ -102,46 +118,74 @@ Text replace(const Text& text, std::string_view from, const Text& to, int64_t co
   return out;
 }
 
-std::vector<Text> split(const Text& text, const Text* separator, int64_t max_splits, bool from_right) {
-  if (separator == nullptr) return split_white_space(text, max_splits, from_right);
+std::vector<Text> split(Interpreter* in, const Text& text, const Text* separator, int64_t max_splits, bool from_right,
+                        int line) {
+  if (separator == nullptr) return split_white_space(in, text, max_splits, from_right, line);
+  std::vector<Text> parts;
+  const auto add = [&](size_t begin, size_t end) {
+    in->charge_bytes(kValueBytes + end - begin, line);
+    parts.push_back(text.substr(begin, end - begin));
+  };
   const std::string_view bytes = text.bytes();
   const std::string_view mark = separator->bytes();
-  std::vector<Text> parts;
-  if (from_right) {
-    size_t end = bytes.size();
+  if (from_right) {  // from the left in the reversed text
+    const std::string reversed(bytes.rbegin(), bytes.rend());
+    const std::string reversed_mark(mark.rbegin(), mark.rend());
+    size_t begin = 0;
     while (max_splits-- != 0) {
-      if (end < mark.size()) break;
-      const size_t found = bytes.rfind(mark, end - mark.size());
+      const size_t found = find_text(reversed, reversed_mark, begin);
       if (found == std::string_view::npos) break;
-      parts.push_back(text.substr(found + mark.size(), end - found - mark.size()));
-      end = found;
+      add(bytes.size() - found, bytes.size() - begin);
+      begin = found + mark.size();
     }
-    parts.push_back(text.substr(0, end));
+    add(0, bytes.size() - begin);
     std::reverse(parts.begin(), parts.end());
     return parts;
   }
   size_t begin = 0;
   while (max_splits-- != 0) {
-    const size_t found = bytes.find(mark, begin);
+    const size_t found = find_text(bytes, mark, begin);
     if (found == std::string_view::npos) break;
-    parts.push_back(text.substr(begin, found - begin));
+    add(begin, found);
     begin = found + mark.size();
   }
-  parts.push_back(text.substr(begin));
+  add(begin, bytes.size());
   return parts;
 }
 
-std::vector<Text> split_lines(const Text& text, bool keep_ends) {
+std::vector<Text> split_lines(Interpreter* in, const Text& text, bool keep_ends, int line) {
   std::vector<Text> lines;
   const std::string& bytes = text.bytes();
   for (size_t begin = 0; begin < bytes.size();) {
     const size_t end = std::min(bytes.find_first_of("\r\n", begin), bytes.size());
     size_t next = end;
     if (next < bytes.size()) next += bytes[next] == '\r' && next + 1 < bytes.size() && bytes[next + 1] == '\n' ? 2 : 1;
+    in->charge_bytes(kValueBytes + next - begin, line);
     lines.push_back(text.substr(begin, (keep_ends ? next : end) - begin));
     begin = next;
   }
   return lines;
+}
+
+size_t word_count(const Text& text) {
+  size_t count = 0;
+  for_each_word(text.bytes(), [&](size_t, size_t) { ++count; });
+  return count;
+}
+
+// std::string::find takes time proportional to the product of the lengths.
+size_t find_text(std::string_view text, std::string_view part, size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  const std::string_view rest = text.substr(from);
+  if (part.empty()) return from;
+  const void* found = memmem(rest.data(), rest.size(), part.data(), part.size());
+  if (found == nullptr) return std::string_view::npos;
+  return from + static_cast<size_t>(static_cast<const char*>(found) - rest.data());
+}
+
+size_t find_last_text(std::string_view text, std::string_view part) {
+  const size_t found = find_text(std::string(text.rbegin(), text.rend()), std::string(part.rbegin(), part.rend()));
+  return found == std::string_view::npos ? found : text.size() - found - part.size();
 }
 
 Text change_case(const Text& text, LetterCase letter_case) {

@@ -77,6 +77,7 @@ void append_repr(Interpreter* in, const Value& value, int line, Text* out) {
     }
     out->append("}", false);
   } else {
+    if (value.is_function()) in->charge_bytes(value.function()->name.size(), line);
     append_scalar(value, out);
   }
 }
@@ -91,12 +92,14 @@ class JsonWriter {
   }
 
  private:
-  void plain(std::string_view text) { out_.append(text, false); }
+  void plain(std::string_view text) {
+    in_->charge_bytes(text.size(), line_);
+    out_.append(text, false);
+  }
 
   void new_line(int depth) {
     if (style_.indent < 0) return;
     const size_t spaces = static_cast<size_t>(style_.indent) * static_cast<size_t>(depth);
-    in_->charge_bytes(spaces + 1, line_);
     plain("\n" + std::string(spaces, ' '));
   }
 
@@ -104,7 +107,6 @@ class JsonWriter {
     const Interpreter::Deeper deeper(in_, line_);
     in_->charge_steps(1, line_);
     if (value.is_text()) {
-      in_->charge_bytes(value.text().size(), line_);
       quoted(value.text());
     } else if (value.is_list()) {
       append_list(value.items(), depth);
@@ -164,18 +166,25 @@ class JsonWriter {
     plain("}");
   }
 
+  // One character, which the charge for its text paid for if it has one byte.
+  void longer(std::string_view text, bool mark) {
+    if (text.size() > 1) in_->charge_bytes(text.size() - 1, line_);
+    out_.append(text, mark);
+  }
+
   void quoted(const Text& text) {
+    in_->charge_bytes(text.size(), line_);
     plain("\"");
     const std::string& bytes = text.bytes();
     for (size_t i = 0; i < text.size();) {
       const Utf8Char c = decode_utf8(bytes, i);
       const bool mark = text.from_input(i);
       if (!c.valid) {
-        out_.append("\xef\xbf\xbd", mark);
+        longer("\xef\xbf\xbd", mark);
       } else if (c.code_point < 0x80) {
-        out_.append(escaped(bytes[i]), mark);
+        longer(escaped(bytes[i]), mark);
       } else if (style_.ascii) {
-        out_.append(escaped_code(c.code_point), mark);
+        longer(escaped_code(c.code_point), mark);
       } else {
         out_.append(text.substr(i, c.bytes));
       }
@@ -212,7 +221,10 @@ class JsonWriter {
 }  // namespace
 
 Text to_text(Interpreter* in, const Value& value, int line) {
-  if (value.is_text()) return value.text();
+  if (value.is_text()) {
+    in->charge_work(value.text().size(), line);
+    return value.text();
+  }
   if (value.is_undefined()) return Text();
   return to_repr(in, value, line);
 }

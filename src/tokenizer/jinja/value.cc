@@ -1,5 +1,7 @@
 #include "tokenizer/jinja/value.h"
 
+#include <algorithm>
+
 namespace tessera::jinja {
 namespace {
 
@@ -11,6 +13,12 @@ std::string index_key(const Value& key) {
 }
 
 }  // namespace
+
+Undefined::Undefined(std::string_view what) {
+  size_t end = std::min<size_t>(what.size(), 64);
+  while (end > 0 && end < what.size() && (static_cast<uint8_t>(what[end]) & 0xc0) == 0x80) --end;
+  name = what.substr(0, end);
+}
 
 Text Text::substr(size_t begin, size_t count) const {
   Text out;

@@ -64,7 +64,10 @@ class Dict {
 
 struct Function;
 struct Undefined {
-  std::string name;  // for messages
+  Undefined() = default;
+  explicit Undefined(std::string_view what);
+
+  std::string name;  // for messages; a text may be as long as its author likes
 };
 struct None {};
 
