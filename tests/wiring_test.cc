@@ -44,25 +44,33 @@ ModelSpec make_spec(Wiring wiring, const std::string& options) {
   return spec;
 }
 
-// Random weights in memory: everything that some network uses, unless its absence says something.
+// Random weights in memory: what the network uses and nothing else, as a weight without a place is refused.
 struct Weights : WeightSource {
-  Weights(const std::string& options, bool ffn_norm)
+  Weights(const ModelSpec& spec, const std::string& options, bool ffn_norm)
       : norm_biases_(has(options, "NormBias")), biases_(has(options, "Biases")) {
-    add({"token_embd", "output"}, {kVocab, kDim});
-    add({"position_embd"}, {kCount, kDim});
     add({"output_norm"}, {kDim});
+    add({spec.tied_embeddings ? "token_embd" : "output"}, {kVocab, kDim});
+    const float deviation = 1 / std::sqrt(static_cast<float>(kDim));
+    if (!spec.tied_embeddings) fill("token_embd.weight", {kVocab, kDim}, 0, deviation);
+    if (spec.position_embeddings) fill("position_embd.weight", {kCount, kDim}, 0, deviation);
     for (const std::string p : {"blk.0.", "blk.1."}) {
-      add({p + "attn_norm", p + "post_attention_norm", p + "post_ffw_norm"}, {kDim});
+      add({p + "attn_norm"}, {kDim});
+      if (spec.wiring == Wiring::kPrePost) add({p + "post_attention_norm", p + "post_ffw_norm"}, {kDim});
       if (ffn_norm) add({p + "ffn_norm"}, {kDim});
       if (has(options, "FusedQkv")) add({p + "attn_qkv"}, {kQDim + 2 * kKvDim, kDim});
       if (!has(options, "FusedQkv")) add({p + "attn_q"}, {kQDim, kDim});
       if (!has(options, "FusedQkv")) add({p + "attn_k", p + "attn_v"}, {kKvDim, kDim});
-      add({p + "attn_q_norm", p + "attn_k_norm"}, {kHeadDim});
+      for (const char* name : {"attn_q_norm.weight", "attn_k_norm.weight"}) {
+        if (spec.qk_norm) fill(p + name, {kHeadDim}, 1, 0.3f);
+      }
       add({p + "attn_output"}, {kDim, kQDim});
-      add({p + "ffn_gate", p + "ffn_up"}, {kFfDim, kDim});
+      if (spec.layers[0].ffn.gated) add({p + "ffn_gate"}, {kFfDim, kDim});
+      add({p + "ffn_up"}, {kFfDim, kDim});
       add({p + "ffn_down"}, {kDim, kFfDim});
     }
+    index_names();
   }
+  bool header_only() const override { return false; }
   std::span<const WeightInfo> weights() const override { return infos_; }
   WeightBytes read_rows(const WeightInfo& weight, int64_t begin, int64_t end) const override {
     const int64_t cols = weight.shape.cols();
@@ -221,7 +229,7 @@ class WiringTest : public ::testing::TestWithParam<std::tuple<Form, std::string>
 TEST_P(WiringTest, AgreesWithPlainLoops) {
   const auto& [form, options] = GetParam();
   const ModelSpec spec = make_spec(form.wiring, options);
-  const auto weights = std::make_shared<const Weights>(options, form.name != "ParallelSharedNorm");
+  const auto weights = std::make_shared<const Weights>(spec, options, form.name != "ParallelSharedNorm");
   ThreadPool pool(2);
   const auto model = Transformer::load(spec, weights, pool, [](uint64_t, uint64_t) { return true; });
   ASSERT_TRUE(model.ok()) << model.status().message();
