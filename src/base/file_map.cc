@@ -5,11 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 namespace tessera {
 namespace {
+
+constexpr uint64_t kFetchBytes = 4 << 20;
 
 // 4096 on x86-64; AArch64 kernels also have 16 and 64 KiB.
 uint64_t page_bytes() {
@@ -59,7 +62,16 @@ void FileMap::will_read(uint64_t offset, uint64_t bytes) const {
   if (offset >= size_) return;
   const uint64_t begin = offset / page_bytes() * page_bytes();
   const uint64_t end = bytes > size_ - offset ? size_ : offset + bytes;
-  ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_WILLNEED);
+  std::byte* const pages = const_cast<std::byte*>(data_);
+  ::madvise(pages + begin, end - begin, MADV_WILLNEED);
+#ifdef MADV_POPULATE_READ
+  // Walking through the pages keeps the disk busy, which asking alone does not; they need not stay mapped.
+  for (uint64_t at = begin; at < end; at += kFetchBytes) {
+    const uint64_t bytes_here = std::min(kFetchBytes, end - at);
+    if (::madvise(pages + at, bytes_here, MADV_POPULATE_READ) != 0) return;
+    ::madvise(pages + at, bytes_here, MADV_DONTNEED);
+  }
+#endif
 }
 
 void FileMap::release(uint64_t offset, uint64_t bytes) const {

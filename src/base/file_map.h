@@ -25,9 +25,9 @@ class FileMap {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   uint64_t size() const { return size_; }
 
-  // Hints: the range will be read front to back soon; the range is not needed any more (whole pages inside it
-  // leave this process's resident set; reading it again reads the file again).
+  // The range will be read soon: fetches it into the system's page cache, which takes as long as the disk; for a thread of its own.
   void will_read(uint64_t offset, uint64_t bytes) const;
+  // The range is not needed any more: whole pages inside it leave this process's resident set; reading it again is allowed.
   void release(uint64_t offset, uint64_t bytes) const;
 
  private:

@@ -45,7 +45,7 @@ class WeightSource {
 
   // Only names, types and shapes are there; nothing may be read.
   virtual bool header_only() const = 0;
-  // The weight will be read soon: the system may fetch its file pages in the background.
+  // The weight will be read soon: fetches its file pages, which takes as long as the disk; for a thread of its own.
   virtual void will_read(const WeightInfo& weight) const = 0;
   // The weight has been packed: its file pages may leave memory.
   virtual void release(const WeightInfo& weight) const = 0;

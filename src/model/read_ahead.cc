@@ -4,7 +4,7 @@ namespace tessera {
 namespace {
 
 // Far enough for a disk to be always busy, near enough for the pages to be there still when memory is short.
-constexpr uint64_t kAheadBytes = 256 << 20;
+constexpr uint64_t kAheadBytes = 64 << 20;
 
 }  // namespace
 
