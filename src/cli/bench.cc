@@ -86,6 +86,9 @@ Status run_bench_compare(const std::string& path_a, const std::string& path_b, c
     series[i] = *std::move(read);
   }
   const std::vector<Comparison> comparisons = compare_series(series[0], series[1], options);
+  if (comparisons.empty()) {
+    return not_found("no test is in both files: {} in {}, {} in {}", series[0].size(), path_a, series[1].size(), path_b);
+  }
   print(stdout, comparison_table(comparisons, options));
   const auto slower = std::ranges::count_if(comparisons, [](const Comparison& c) {
     return c.verdict == Comparison::Verdict::kSlower;

@@ -149,7 +149,6 @@ std::string comparison_table(std::span<const Comparison> comparisons, const Comp
                        c.a.tokens_per_second.size(), quantile(c.b.tokens_per_second, 0.5), c.b.tokens_per_second.size(),
                        c.ratio, c.p_value, verdict_text(c.verdict));
   }
-  if (comparisons.empty()) out += "\nno test is in both files\n";
   return out;
 }
 

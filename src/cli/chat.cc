@@ -166,8 +166,8 @@ Status converse(Chat& chat, const Request& settings, const GenerationOptions& op
   }
   const bool left = interrupted();
   if (!quiet) {
-    std::fprintf(stderr, "\n[%lld answers | prompt %lld tokens read, %lld known | generated %lld tokens | peak memory %s]\n",
-                 static_cast<long long>(turns), static_cast<long long>(read), static_cast<long long>(chat.reused_tokens()),
+    std::fprintf(stderr, "\n[%lld answer%s | prompt %lld tokens read, %lld known | generated %lld tokens | peak memory %s]\n",
+                 static_cast<long long>(turns), turns == 1 ? "" : "s", static_cast<long long>(read), static_cast<long long>(chat.reused_tokens()),
                  static_cast<long long>(generated), human_bytes(static_cast<double>(peak_memory_bytes())).c_str());
   }
   if (left) return {StatusCode::kCancelled, "interrupted"};

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 
@@ -138,6 +139,10 @@ Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& model, const Engin
   ProgressBar bar("loading");
   auto engine = Engine::create(std::move(checkpoint), options,
                                [&](uint64_t done, uint64_t total) { return bar.update(done, total); });
+  if (engine.ok() && (*engine)->options().context_tokens > (*engine)->spec().context_tokens) {
+    std::fprintf(stderr, "note: the model was trained for %lld tokens of context; beyond them its text gets worse\n",
+                 static_cast<long long>((*engine)->spec().context_tokens));
+  }
   if (!engine.ok() && engine.status().code() != StatusCode::kCancelled) return engine.status().with_context(path);
   return engine;
 }

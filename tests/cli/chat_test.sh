@@ -30,7 +30,7 @@ check "after /reset the answer is that of a first turn" cmp -s <(tail -c "$(wc -
 converse "exit" 'Tell me of a cat\n/exit\nAnd a dog\n'
 check "/exit ends it" cmp -s "$work/out" "$work/first"
 converse "two lines" 'Tell me\\\n of a cat\n'
-check "a message of two lines is one turn" grep -q "^\[1 answers" "$work/err"
+check "a message of two lines is one turn" grep -q "^\[1 answer |" "$work/err"
 
 converse "forgetting" 'Tell me of a cat\nAnd a dog\nAnd a horse\nAnd a cow\n' -c 100
 check "the oldest messages are forgotten, with a note" grep -q "^note: the context of 100 tokens is full" "$work/err"

@@ -20,6 +20,8 @@ check "bench: repeated flags add up" test "$(wc -l <out)" = 3
 expect "bench twin" 0 env TESSERA_OUTPUT=json "${bench[@]}" -p 8 -n 0
 json "TESSERA_OUTPUT=json" /0/avg_ts >/dev/null
 expect "bench compare" 0 "$tessera" bench compare before.json before.json
+: >empty.json
+expect_error 1 "tessera bench compare: no test is in both files: 0 in empty.json, 0 in empty.json" "$tessera" bench compare empty.json empty.json
 expect "bench of nothing" 1 "$tessera" bench -m none.gguf -p 1 -n 0
 check "bench of nothing is one line" test "$(grep -c . err)" = 1
 expect_error 2 'tessera bench: -p x: expected numbers or ranges first-last[+step|*factor]' "${bench[@]}" -p x
