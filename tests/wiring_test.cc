@@ -219,6 +219,14 @@ struct Reference {
   }
 };
 
+TEST(WeightsWithoutAPlace, AreRefused) {
+  const auto weights = std::make_shared<const Weights>(make_spec(Wiring::kPre, "QkNorm"), "QkNorm", true);
+  ThreadPool pool(1);
+  const auto model = Transformer::load(make_spec(Wiring::kPre, ""), weights, pool, [](uint64_t, uint64_t) { return true; });
+  EXPECT_EQ(model.status().code(), StatusCode::kUnsupported);
+  EXPECT_NE(model.status().message().find("blk.0.attn_q_norm.weight"), std::string::npos) << model.status().message();
+}
+
 struct Form {
   std::string name;
   Wiring wiring;

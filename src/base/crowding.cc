@@ -21,10 +21,6 @@ constexpr int64_t kLossShare = 6;                 // a sixth of a window lost: s
 constexpr int64_t kDelayShare = 10;               // a tenth of it without a processor: this thread is crowded
 constexpr int64_t kFirstRest = 40 * kMillisecond, kLongestRest = 800 * kMillisecond;
 
-}  // namespace
-
-namespace {
-
 // The beginning of /proc/self/task/ID/NAME.
 std::string_view read_task_file(int thread_id, const char* name, std::span<char> memory) {
   std::snprintf(memory.data(), memory.size(), "/proc/self/task/%d/%s", thread_id, name);

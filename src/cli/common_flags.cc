@@ -13,6 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int64_t kMostCount = 1'000'000'000;
+
 constexpr const char* kModelHelp =
     "GGUF file (the first of a split one) or Hugging Face folder; default: the shipped model";
 
@@ -56,10 +58,6 @@ std::string model_in(const fs::path& folder) {
   return found;
 }
 
-}  // namespace
-
-namespace {
-constexpr int64_t kMostCount = 1'000'000'000;
 }  // namespace
 
 CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, const std::string& help,
