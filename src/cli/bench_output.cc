@@ -5,6 +5,7 @@
 
 #include "base/cpu_features.h"
 #include "cli/build_commit.h"
+#include "planner/search.h"
 #include "probe/statistics.h"
 
 namespace tessera {
@@ -179,7 +180,10 @@ std::string BenchPrinter::result(const BenchResult& result) {
   const Json record = bench_record(result);
   switch (format_) {
     case BenchFormat::kNone: return "";
-    case BenchFormat::kMarkdown: return markdown_row(result);
+    case BenchFormat::kMarkdown:
+      if (median_limit(result) > 1) (result.model.in_cache ? in_cache_ : above_limit_) = true;
+      uncalibrated_ |= result.prediction.below_calibrated_size;
+      return markdown_row(result);
     case BenchFormat::kJson: return (first ? "" : ",\n") + record.dump(2);
     case BenchFormat::kJsonLines: return record.dump() + "\n";
     case BenchFormat::kCsv: {
@@ -199,6 +203,15 @@ std::string BenchPrinter::result(const BenchResult& result) {
   return "";
 }
 
-std::string BenchPrinter::end() const { return format_ == BenchFormat::kJson ? "\n]\n" : ""; }
+std::string BenchPrinter::end() const {
+  if (format_ == BenchFormat::kJson) return "\n]\n";
+  std::string notes;
+  if (in_cache_)
+    notes += "\nlimit above 100 %: it assumes weights that come from memory; these stay in the processor's cache.\n";
+  if (above_limit_) notes += "\nlimit above 100 %: the machine is faster now than when it was probed; `tessera probe` again.\n";
+  if (uncalibrated_)
+    notes += "\npredicted: not calibrated for models this small, " + format_interval(kUncalibratedError) + ".\n";
+  return notes;
+}
 
 }  // namespace tessera

@@ -27,6 +27,8 @@ class BenchPrinter {
  private:
   BenchFormat format_;
   bool first_ = true;
+  // What the notes below a table explain.
+  bool above_limit_ = false, in_cache_ = false, uncalibrated_ = false;
 };
 
 }  // namespace tessera

@@ -27,6 +27,7 @@ struct BenchModelInfo {
   uint64_t packed_bytes = 0;   // read per decoded token
   uint64_t fingerprint = 0;    // model_fingerprint()
   double load_seconds = 0;
+  bool in_cache = false;       // packed_bytes fit into the last-level cache
 };
 
 struct BenchResult {

@@ -32,7 +32,8 @@ std::string utc_now() {
 Result<BenchEngine> BenchEngine::open(const BenchCase& config, int64_t context, int64_t streams, BenchMachine machine) {
   BenchEngine bench;
   bench.machine_ = std::move(machine);
-  bench.cpus_ = machine_info().cpus;
+  const MachineInfo system = machine_info();
+  bench.cpus_ = system.cpus;
   reset_peak_resident();
   TESSERA_ASSIGN_OR_RETURN(Checkpoint checkpoint, open_checkpoint(config.model));
   bench.main_dtype_ = dominant_dtype(*checkpoint.weights);
@@ -52,6 +53,7 @@ Result<BenchEngine> BenchEngine::open(const BenchCase& config, int64_t context, 
                                                          [](uint64_t, uint64_t) { return true; }));
   bench.info_.load_seconds = seconds_since(begin);
   bench.info_.packed_bytes = bench.engine_->model().weight_bytes();
+  for (const CacheLevel& cache : system.caches) bench.info_.in_cache |= bench.info_.packed_bytes <= cache.bytes;
   return bench;
 }
 

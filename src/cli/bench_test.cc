@@ -119,6 +119,23 @@ TEST(BenchOutput, PredictedStandsBesideMeasured) {
   EXPECT_NE(md.result(result_of({2})).find("51.20 (-20 %)"), std::string::npos);
 }
 
+TEST(BenchOutput, NotesExplainWhatLooksImpossible) {
+  const auto table = [](double limit, bool in_cache, bool small, BenchFormat format) {
+    BenchResult r = result_of({2});
+    r.samples[0].limit_fraction = limit;
+    r.model.in_cache = in_cache;
+    r.prediction.below_calibrated_size = small;
+    BenchPrinter printer(format);
+    printer.result(r);
+    return printer.end();
+  };
+  EXPECT_EQ(table(0.99, true, false, BenchFormat::kMarkdown), "");
+  EXPECT_NE(table(1.5, true, false, BenchFormat::kMarkdown).find("these stay in the processor's cache"), std::string::npos);
+  EXPECT_NE(table(1.5, false, false, BenchFormat::kMarkdown).find("faster now than when it was probed"), std::string::npos);
+  EXPECT_NE(table(0.5, true, true, BenchFormat::kMarkdown).find("not calibrated for models this small"), std::string::npos);
+  EXPECT_EQ(table(1.5, true, true, BenchFormat::kCsv), "");
+}
+
 TEST(BenchOutput, WithoutPredictionTheFieldsAreZero) {
   BenchResult result = result_of({2});
   result.prediction = {};

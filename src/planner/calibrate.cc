@@ -239,6 +239,9 @@ Result<HardwareSpec> calibrate(HardwareSpec hardware, std::span<const MeasuredPo
   record.leave_one_out_p50 = quantile_error(left_out, 0.5);
   record.leave_one_out_p90 = quantile_error(left_out, 0.9);
   record.leave_one_out_worst = quantile_error(left_out, 1);
+  const auto params = [](const MeasuredPoint& p) { return total_params(p.model); };
+  record.least_params = params(*std::ranges::min_element(points, {}, params));
+  record.most_params = params(*std::ranges::max_element(points, {}, params));
   return hardware;
 }
 

@@ -303,10 +303,25 @@ PassCost predict_pass(const ModelShape& m, const HardwareSpec& hw, const Partiti
   const double chips = static_cast<double>(p.chips());
   cost.tokens = pass.total_tokens();
   const double peak = std::max(peak_for_weights(hw, "bf16"), hw.compute_in_int8 ? peak_for_weights(hw, "int8") : 0);
-  cost.mfu = 2 * mfu_params(m) * cost.tokens / (chips * peak * cost.total);
+  cost.mfu = model_flops(m, pass) / (chips * peak * cost.total);
   cost.chip_seconds_per_token = chips * cost.total / cost.tokens;
-  cost.relative_error = hw.calibration.leave_one_out_p90;
+  cost.relative_error = prediction_error(m, hw);
   return cost;
+}
+
+double model_flops(const ModelShape& m, const Pass& pass) {
+  if (m.nominal_params > 0) return 2 * m.nominal_params * pass.total_tokens();
+  const double output = static_cast<double>(m.vocab) * static_cast<double>(m.model_dim);
+  return 2 * (active_stack_params(m) * pass.total_tokens() + output * static_cast<double>(pass.sequences));
+}
+
+bool below_calibrated_size(const ModelShape& m, const HardwareSpec& hw) {
+  return total_params(m) < 0.5 * least_calibrated_params(hw);
+}
+
+double prediction_error(const ModelShape& m, const HardwareSpec& hw) {
+  const double measured = hw.calibration.leave_one_out_p90;
+  return below_calibrated_size(m, hw) ? std::max(measured, kUncalibratedError) : measured;
 }
 
 double roofline_seconds(const ModelShape& m, const HardwareSpec& hw, const Partition& p, const Pass& pass,

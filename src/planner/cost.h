@@ -31,9 +31,9 @@ struct PassCost {
   // Per chip.
   double flops = 0, weight_bytes = 0, kv_bytes = 0, wire_bytes = 0;  // weights as stored; KV read and written
   double tokens = 0;
-  double mfu = 0;  // 2N tokens / (chips * bf16 peak * total)
+  double mfu = 0;  // model_flops() / (chips * peak * total)
   double chip_seconds_per_token = 0;
-  double relative_error = 0;  // interval: total * (1 +- this)
+  double relative_error = 0;  // prediction_error()
 };
 
 // Weight bytes of all layers together and of the unembedding, for a type or as stored; heads padded.
@@ -61,6 +61,19 @@ Status check_partition(const ModelShape& model, const Partition& partition, cons
 // The caller has checked shape and partition; sizes come from weight_sizes().
 PassCost predict_pass(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition,
                       const Pass& pass, const NumberTypes& types);
+
+// What is measured of large models says little about ones whose weights stay in the caches and whose passes are mostly
+// fixed times: below half of the smallest one the interval is that of no calibration at all.
+bool below_calibrated_size(const ModelShape& model, const HardwareSpec& hardware);
+// The interval of a prediction: what nine in ten predictions of unseen models met, or kUncalibratedError. Below 1 it is
+// total * (1 +- this), else a factor of 1 + this either way.
+inline constexpr double kUncalibratedError = 2;
+double prediction_error(const ModelShape& model, const HardwareSpec& hardware);
+
+// What the model's matrices ask of a pass: 2N per token where the authors name N; else of the layers for every token,
+// and of the output matrix for the one token of a sequence whose logits are wanted. (2N per token with the tables
+// counted in N would put a small model with a large vocabulary above 100 % of the peak.)
+double model_flops(const ModelShape& model, const Pass& pass);
 
 // Lower bound: every resource at its data-sheet rate, all of them perfectly overlapped, nothing padded, no fixed time.
 double roofline_seconds(const ModelShape& model, const HardwareSpec& hardware, const Partition& partition,

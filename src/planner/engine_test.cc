@@ -46,6 +46,35 @@ TEST(Engine, TimesOfModelsThatTheFitHasNotSeen) {
   use_engine_constants(&shipped);
   EXPECT_NEAR(shipped.calibration.leave_one_out_p90, record.leave_one_out_p90, 0.01);
   EXPECT_NEAR(rms(residuals(shipped, measured)), record.rms, 0.003);
+  EXPECT_EQ(shipped.calibration.least_params, record.least_params);
+  EXPECT_EQ(shipped.calibration.most_params, record.most_params);
+}
+
+// bench of the shipped story model (5.3 M parameters, its weights in the cache) on the same machine: predictions of 0.39 to
+// 2.6 times the time taken. The interval beside a prediction must cover what can happen to models that small.
+TEST(Engine, FarBelowTheMeasuredSizesTheIntervalIsWide) {
+  HardwareSpec machine = *points().front().machine;
+  use_engine_constants(&machine);
+  ModelShape smallest, tiny;
+  for (const MeasuredPoint& p : points()) {
+    EXPECT_FALSE(below_calibrated_size(p.model, machine)) << p.model.name;
+    EXPECT_EQ(prediction_error(p.model, machine), machine.calibration.leave_one_out_p90);
+    if (total_params(p.model) == machine.calibration.least_params) smallest = p.model;
+  }
+  tiny = smallest;
+  tiny.layers = 6;
+  tiny.vocab = 4096;
+  EXPECT_TRUE(below_calibrated_size(tiny, machine));
+  EXPECT_EQ(predict_pass(tiny, machine, {}, {1, 1, 0}, {}).relative_error, kUncalibratedError);
+  const BenchPrediction bench = predict_bench(tiny, machine, {128, 0});
+  EXPECT_TRUE(bench.below_calibrated_size);
+  EXPECT_EQ(bench.relative_error, kUncalibratedError);
+  // Files of earlier probes record no sizes: they carry the engine's constants.
+  machine.calibration.least_params = 0;
+  EXPECT_TRUE(below_calibrated_size(tiny, machine));
+  // Other software's constants say nothing about sizes.
+  machine.compute_in_int8 = false;
+  EXPECT_FALSE(below_calibrated_size(tiny, machine));
 }
 
 TEST(Engine, PeakMemory) {

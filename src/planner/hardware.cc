@@ -68,6 +68,8 @@ void read_calibration(const Json& json, const std::string& where, CalibrationRec
   f.number("leave_one_out_p50", &record->leave_one_out_p50, 0, 100);
   f.number("leave_one_out_p90", &record->leave_one_out_p90, 0, 100);
   f.number("leave_one_out_worst", &record->leave_one_out_worst, 0, 100);
+  f.number("least_params", &record->least_params, 0, 1e18);
+  f.number("most_params", &record->most_params, 0, 1e18);
   f.text("note", &record->note);
   parent->take(f.status());
 }
@@ -100,6 +102,23 @@ Json network_to_json(const NetworkSpec& n) {
   return json;
 }
 
+// bench/predict.py measures, fits and writes them; a damaged file fails the tests, so that here it may mean ideal constants.
+const HardwareSpec& engine_fit() {
+  static const HardwareSpec fitted = [] {
+    HardwareSpec spec;
+    for (const EmbeddedFile& file : embedded_files()) {
+      if (file.path != "measured/engine.json") continue;
+      const Json json = Json::parse(file.text, nullptr, false);
+      if (!json.is_object() || !json.contains("constants") || !json.contains("calibration")) continue;
+      JsonFields f(json, std::string(file.path));
+      read_constants(json["constants"], std::string(file.path), &spec.constants, &f);
+      read_calibration(json["calibration"], std::string(file.path), &spec.calibration, &f);
+    }
+    return spec;
+  }();
+  return fitted;
+}
+
 // Without a probe: multiply-adds per cycle and core of the widest unit, at 2.5 GHz, and 15 GB/s per core up to 200.
 HardwareSpec guess_this_machine() {
   HardwareSpec spec;
@@ -130,22 +149,14 @@ HardwareSpec guess_this_machine() {
 
 }  // namespace
 
-// bench/predict.py measures, fits and writes them; a damaged file fails the tests, so that here it may mean ideal constants.
 void use_engine_constants(HardwareSpec* hardware) {
-  static const HardwareSpec fitted = [] {
-    HardwareSpec spec;
-    for (const EmbeddedFile& file : embedded_files()) {
-      if (file.path != "measured/engine.json") continue;
-      const Json json = Json::parse(file.text, nullptr, false);
-      if (!json.is_object() || !json.contains("constants") || !json.contains("calibration")) continue;
-      JsonFields f(json, std::string(file.path));
-      read_constants(json["constants"], std::string(file.path), &spec.constants, &f);
-      read_calibration(json["calibration"], std::string(file.path), &spec.calibration, &f);
-    }
-    return spec;
-  }();
-  hardware->constants = fitted.constants;
-  hardware->calibration = fitted.calibration;
+  hardware->constants = engine_fit().constants;
+  hardware->calibration = engine_fit().calibration;
+}
+
+double least_calibrated_params(const HardwareSpec& hardware) {
+  if (hardware.calibration.least_params > 0 || !hardware.compute_in_int8) return hardware.calibration.least_params;
+  return engine_fit().calibration.least_params;
 }
 
 Constants engine_constants() {
@@ -241,6 +252,10 @@ std::string hardware_to_json(const HardwareSpec& spec) {
                          {"leave_one_out_p90", r.leave_one_out_p90},
                          {"leave_one_out_worst", r.leave_one_out_worst},
                          {"note", r.note}};
+  if (r.least_params > 0) {
+    json["calibration"]["least_params"] = r.least_params;
+    json["calibration"]["most_params"] = r.most_params;
+  }
   for (const auto& [type, rate] : spec.kernels) {
     json["kernels"][type] = {{"matmul_flops", rate.matmul_flops},
                              {"weight_bandwidth", rate.weight_bandwidth},

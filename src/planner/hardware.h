@@ -65,6 +65,7 @@ struct CalibrationRecord {
   double leave_one_out_rms = 0;
   double leave_one_out_p50 = 0, leave_one_out_worst = 0;
   double leave_one_out_p90 = 0;  // printed as the interval of every prediction
+  double least_params = 0, most_params = 0;  // of the models that were measured; 0: not recorded
   std::string note;
 };
 
@@ -95,6 +96,10 @@ double peak_for_weights(const HardwareSpec& hardware, std::string_view weight_ty
 // for every machine that `tessera probe` measured.
 Constants engine_constants();
 void use_engine_constants(HardwareSpec* hardware);
+
+// Parameters of the smallest model that the constants were held against; 0: unknown. Descriptions for this engine that do
+// not record it carry the engine's own constants.
+double least_calibrated_params(const HardwareSpec& hardware);
 
 Result<HardwareSpec> parse_hardware(std::string_view json, std::string_view where);
 Result<HardwareSpec> load_hardware(const std::string& path);

@@ -7,7 +7,7 @@ namespace {
 
 // c0 compute, c1 weights, c2 KV, c3 wire, c4 attention, c5 hops and fixed, c6 scratch, c7 grey.
 constexpr std::string_view kStyle = R"css(
-:root{--ink:#1c2430;--soft:#5b6675;--line:#dfe4ea;--page:#f6f7f9;--card:#fff;--accent:#1f5fbf;
+:root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--line:#dfe4ea;--page:#f6f7f9;--card:#fff;--accent:#1f5fbf;
 --c0:#2f6fde;--c1:#e08a2e;--c2:#2a9d75;--c3:#c8457a;--c4:#7b61d9;--c5:#8d99a8;--c6:#3aaed8;--c7:#b7bfca}
 @media (prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#a0abb9;--line:#333c48;--page:#14181e;--card:#1c222a;--accent:#7fb0ff;
 --c0:#5b93f5;--c1:#eda04f;--c2:#43bd92;--c3:#e36a9a;--c4:#a08bf0;--c5:#8f9bab;--c6:#5cc6ea;--c7:#5a6675}}
@@ -23,6 +23,9 @@ svg .tick,svg .label{fill:var(--soft)}svg .key,svg .mark,svg .row{fill:var(--ink
 .grid{stroke:var(--line);stroke-width:1}.axis{stroke:var(--soft);stroke-width:1}.marker{stroke:var(--ink);stroke-width:2.5}.limit{stroke:var(--c3);stroke-width:1.5;stroke-dasharray:5 4}
 .scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:8px}table{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:tabular-nums}
 th,td{padding:6px 12px;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap}th{color:var(--soft);font-weight:600}td.n,th.n{text-align:right}tr:last-child td{border-bottom:0}
+.ask{display:flex;flex-wrap:wrap;gap:10px 14px;align-items:end;margin:0 0 16px}.ask label{display:flex;flex-direction:column;color:var(--soft);font-size:13px}
+.ask input,.ask select,.ask button{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--line);border-radius:6px;padding:5px 9px;max-width:100%}
+.ask button{background:var(--accent);color:var(--card);border-color:var(--accent);cursor:pointer}.ask a{color:var(--accent);padding:5px 0}.wrong{border-left-color:var(--c3)}
 .small{color:var(--soft);font-size:13px;margin:6px 0}.small li{margin:2px 0}
 )css";
 

@@ -219,7 +219,8 @@ BenchPrediction predict_bench(const ModelShape& model, const HardwareSpec& hardw
   point.steps = test.generated_tokens;
   BenchPrediction prediction;
   prediction.seconds = predicted_seconds(hardware, point);
-  prediction.relative_error = hardware.calibration.leave_one_out_p90;
+  prediction.relative_error = prediction_error(model, hardware);
+  prediction.below_calibrated_size = below_calibrated_size(model, hardware);
   const int64_t context = test.depth + test.prompt_tokens + test.generated_tokens;
   const MemoryRequest request{test.most_sequences > 0 ? test.most_sequences : test.sequences,
                               test.used_context > 0 ? test.used_context : context, test.batch_tokens, test.context_tokens,

@@ -65,6 +65,7 @@ struct BenchPrediction {
   double seconds = 0;
   double relative_error = 0;
   double peak_bytes = 0;
+  bool below_calibrated_size = false;  // then relative_error is kUncalibratedError
 };
 BenchPrediction predict_bench(const ModelShape& model, const HardwareSpec& hardware, const BenchTest& test);
 

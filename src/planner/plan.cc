@@ -34,10 +34,13 @@ Status check_options(const PlanOptions& o) {
   return Status();
 }
 
-std::vector<Candidate> fastest_by_chips(const PlanRequest& request) {
-  PlanRequest open = request;  // without limits except memory: what more machines would do
-  open.max_prefill_seconds = open.max_step_seconds = open.max_cost_per_million = 0;
-  const PlanResult all = search(open);
+// Without limits except memory: what more machines would do.
+PlanResult search_without_limits(PlanRequest request) {
+  request.max_prefill_seconds = request.max_step_seconds = request.max_cost_per_million = 0;
+  return search(request);
+}
+
+std::vector<Candidate> fastest_by_chips(const PlanResult& all) {
   std::vector<Candidate> best;
   for (const Candidate& c : all.candidates) {
     auto it = std::find_if(best.begin(), best.end(), [&](const Candidate& b) { return b.chips() == c.chips(); });
@@ -85,6 +88,10 @@ Result<std::vector<RequestSpec>> workload(const PlanOptions& o) {
   return poisson_workload(spec);
 }
 
+Status stopped() {
+  return resource_exhausted("the search takes too long: name fewer chips, batches, weight types or requests");
+}
+
 Result<SimulationReport> simulate_service(const PlanOptions& o, const PlanRequest& request, const Candidate& best) {
   SimulationReport report;
   TESSERA_ASSIGN_OR_RETURN(const std::vector<RequestSpec> requests, workload(o));
@@ -116,11 +123,13 @@ Result<SimulationReport> simulate_service(const PlanOptions& o, const PlanReques
   report.target = {o.target_ttft_seconds, o.target_tpot_seconds, 0.95};
   report.ran = true;
   if (o.replicas > 0) {
-    report.result = simulate(times, fleet, requests, report.target);
+    report.result = simulate(times, fleet, requests, report.target, request.keep_going);
+    if (report.result.stopped) return stopped();
     return report;
   }
   report.searched = true;
-  const FleetAnswer answer = smallest_fleet(times, fleet, requests, report.target);
+  const FleetAnswer answer = smallest_fleet(times, fleet, requests, report.target, 4096, request.keep_going);
+  if (answer.stopped) return stopped();
   if (answer.replicas == 0)
     return resource_exhausted("no fleet of up to 4096 replicas meets the target for 95 % of requests");
   fleet.replicas = answer.replicas;
@@ -159,13 +168,20 @@ void print_lists(std::ostream& out) {
 
 }  // namespace
 
-Result<PlanRequest> plan_request(const PlanOptions& o) {
-  TESSERA_RETURN_IF_ERROR(check_options(o));
-  PlanRequest r;
+Result<PlanSubject> find_subject(const PlanOptions& o) {
+  PlanSubject subject;
   if (o.model.empty())
     return invalid_argument("no model: expected a GGUF file, a folder, a config.json or a name (--list shows them)");
-  TESSERA_ASSIGN_OR_RETURN(r.model, resolve_model(o.model));
-  TESSERA_ASSIGN_OR_RETURN(r.hardware, find_hardware(o.hardware));
+  TESSERA_ASSIGN_OR_RETURN(subject.model, resolve_model(o.model));
+  TESSERA_ASSIGN_OR_RETURN(subject.hardware, find_hardware(o.hardware));
+  return subject;
+}
+
+Result<PlanRequest> plan_request(const PlanOptions& o, PlanSubject subject) {
+  TESSERA_RETURN_IF_ERROR(check_options(o));
+  PlanRequest r;
+  r.model = std::move(subject.model);
+  r.hardware = std::move(subject.hardware);
   TESSERA_ASSIGN_OR_RETURN(r.objective, parse_objective(o.objective, r.hardware));
   TESSERA_ASSIGN_OR_RETURN(r.types.kv_element_bytes, bytes_per_weight(o.kv_type));
   for (const std::string& type : o.weight_types) {
@@ -197,11 +213,21 @@ Result<PlanRequest> plan_request(const PlanOptions& o) {
 }
 
 Result<PlanReport> make_plan(const PlanOptions& o) {
+  TESSERA_RETURN_IF_ERROR(check_options(o));
+  TESSERA_ASSIGN_OR_RETURN(PlanSubject subject, find_subject(o));
+  return make_plan(o, std::move(subject));
+}
+
+Result<PlanReport> make_plan(const PlanOptions& o, PlanSubject subject, const KeepGoing& keep_going) {
   PlanReport report;
-  TESSERA_ASSIGN_OR_RETURN(report.request, plan_request(o));
+  TESSERA_ASSIGN_OR_RETURN(report.request, plan_request(o, std::move(subject)));
+  report.request.keep_going = keep_going;
   const PlanRequest& r = report.request;
   report.result = search(r);
-  report.by_chips = fastest_by_chips(r);
+  if (report.result.stopped) return stopped();
+  const PlanResult open = search_without_limits(r);
+  if (open.stopped) return stopped();
+  report.by_chips = fastest_by_chips(open);
   if (!report.result.best) return report;
   const Candidate& best = report.result.candidates[*report.result.best];
   NumberTypes types = r.types;

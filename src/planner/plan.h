@@ -59,12 +59,22 @@ struct PlanReport {
   SimulationReport simulation;
 };
 
-Result<PlanRequest> plan_request(const PlanOptions& options);
+// A model and hardware are found by the options' names and paths, or given: then these names are not looked at, and no
+// file is read but the trace.
+struct PlanSubject {
+  ModelShape model;
+  HardwareSpec hardware;
+};
+Result<PlanSubject> find_subject(const PlanOptions& options);
+Result<PlanRequest> plan_request(const PlanOptions& options, PlanSubject subject);
+Result<PlanReport> make_plan(const PlanOptions& options, PlanSubject subject, const KeepGoing& keep_going = {});
 Result<PlanReport> make_plan(const PlanOptions& options);
 
 std::string plan_text(const PlanReport& report);
 std::string plan_json(const PlanReport& report);
-std::string plan_html(const PlanReport& report);
+// `form`: HTML to stand above the recommendation, for a server.
+std::string plan_html(const PlanReport& report, std::string_view form = "");
+std::string error_text(const PlanReport& report);  // how far the times may be off, and why: "+-10 % (nine in ten, ...)"
 
 // The whole verb.
 Status plan_main(const PlanOptions& options, std::ostream& out);

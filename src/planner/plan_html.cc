@@ -204,7 +204,7 @@ std::string pareto_table(const PlanReport& report) {
 
 }  // namespace
 
-std::string plan_html(const PlanReport& report) {
+std::string plan_html(const PlanReport& report, std::string_view form) {
   const PlanRequest& r = report.request;
   const CalibrationRecord& record = r.hardware.calibration;
   std::string body =
@@ -212,15 +212,15 @@ std::string plan_html(const PlanReport& report) {
       escape_html(fmt::format(
           "{} layers, {:.4g} B parameters, {} of KV cache per token. {}", r.model.layers, total_params(r.model) / 1e9,
           format_bytes(kv_bytes_per_token(r.model, r.types.kv_element_bytes)), r.hardware.description)) +
-      "</p><p class=\"lead\">" + escape_html(report.result.recommendation) + "</p>";
+      "</p>" + std::string(form) + "<p class=\"lead\">" + escape_html(report.result.recommendation) + "</p>";
   if (report.result.best) {
     const Candidate& best = report.result.candidates[*report.result.best];
-    const double error = 100 * record.leave_one_out_p90;
+    const std::string error = format_interval(best.prefill.relative_error);
     body += html_tiles(
         {{format_seconds(best.prefill.total), "first token",
-          fmt::format("{} prompt tokens, +-{:.0f} %", r.prompt_tokens, error)},
+          fmt::format("{} prompt tokens, {}", r.prompt_tokens, error)},
          {format_seconds(best.decode.total), "per output token",
-          fmt::format("{:.4g} tokens/s, +-{:.0f} %", static_cast<double>(best.batch) / best.decode.total, error)},
+          fmt::format("{:.4g} tokens/s, {}", static_cast<double>(best.batch) / best.decode.total, error)},
          {format_bytes(best.memory.total()), "memory per chip",
           fmt::format("of {}", format_bytes(r.hardware.memory_bytes))},
          {format_count(best.max_context), "tokens of context fit", fmt::format("batch {}", best.batch)},
@@ -232,8 +232,7 @@ std::string plan_html(const PlanReport& report) {
     body += memory_chart(report) + context_chart(report) + machines_chart(report) + "</div>";
     body += service_section(report.simulation) + pareto_table(report);
   }
-  body +=
-      "<h2>How far to trust this</h2><ul class=\"small\"><li>" +
+  body += "<h2>How far to trust this</h2><ul class=\"small\"><li>Times: " + escape_html(error_text(report)) + ".</li><li>" +
       escape_html(record.points > 0 ? fmt::format("Constants fitted to {} measured points ({}): {:.1f} % RMS there, "
                                                   "{:.1f} % RMS on points left out; nine in ten within {:.1f} %.",
                                                   record.points, record.note, 100 * record.rms,

@@ -31,6 +31,48 @@ TEST(Plan, OneArgumentIsEnough) {
   EXPECT_NE(run(o).find("Use "), std::string::npos);
 }
 
+TEST(Plan, SmallModelsHaveAnHonestInterval) {
+  PlanOptions o;
+  o.model = std::string(TESSERA_SOURCE_DIR) + "/models/tessera-stories-5m-q8_0.gguf";
+  o.hardware = "ryzen-7950x";
+  const std::string text = run(o);
+  EXPECT_NE(text.find("a factor of 3 either way on times: not calibrated for models this small (5.32 M parameters"), std::string::npos) << text;
+  o.json = true;
+  const auto json = nlohmann::json::parse(run(o));
+  EXPECT_EQ(json.at("hardware").at("relative_error"), 2.0);
+  EXPECT_EQ(json.at("hardware").at("below_calibrated_size"), true);
+  const auto& step = json.at("best").at("decode_step");
+  EXPECT_DOUBLE_EQ(step.at("low").get<double>(), step.at("seconds").get<double>() / 3);
+  EXPECT_DOUBLE_EQ(step.at("high").get<double>(), step.at("seconds").get<double>() * 3);
+  o.json = false;
+  o.html = testing::TempDir() + "/small.html";
+  run(o);
+  const std::string page = *read_text_file(o.html);
+  EXPECT_NE(page.find("not calibrated for models this small"), std::string::npos);
+  EXPECT_NE(page.find("tokens/s, a factor of 3 either way"), std::string::npos);
+  std::remove(o.html.c_str());
+}
+
+// Embedding and output matrix are not multiplied with every prompt token. (Where the authors name N, MFU is theirs, 2N a
+// token, tables included: PaLM 8B can exceed 100 %.)
+TEST(Plan, NothingRunsAboveThePeak) {
+  for (const std::string& model : shipped_models()) {
+    for (const char* hardware : {"h100", "epyc-9654"}) {
+      PlanOptions o;
+      o.model = model;
+      o.hardware = hardware;
+      o.prompt_tokens = 32;
+      const auto report = make_plan(o);
+      ASSERT_TRUE(report.ok()) << report.status().message();
+      if (report->request.model.nominal_params > 0) continue;
+      for (const Candidate& c : report->result.candidates) {
+        EXPECT_LE(c.prefill.mfu, 1) << model << " on " << hardware;
+        EXPECT_LE(c.decode.mfu, 1) << model << " on " << hardware;
+      }
+    }
+  }
+}
+
 TEST(Plan, JsonCarriesIntervalsAndLayouts) {
   PlanOptions o;
   o.model = "palm-540b";

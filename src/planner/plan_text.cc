@@ -110,7 +110,7 @@ std::string simulation_text(const SimulationReport& s) {
 
 Json cost_json(const PassCost& c) {
   return {{"seconds", c.total},
-          {"low", c.total * (1 - c.relative_error)},
+          {"low", c.relative_error < 1 ? c.total * (1 - c.relative_error) : c.total / (1 + c.relative_error)},
           {"high", c.total * (1 + c.relative_error)},
           {"compute", c.compute},
           {"weights", c.weights},
@@ -167,6 +167,18 @@ Json percentile_json(const Percentiles& p) {
 
 }  // namespace
 
+std::string error_text(const PlanReport& report) {
+  const PlanRequest& r = report.request;
+  const CalibrationRecord& c = r.hardware.calibration;
+  const std::string interval = format_interval(prediction_error(r.model, r.hardware)) + " on times";
+  if (below_calibrated_size(r.model, r.hardware))
+    return fmt::format("{}: not calibrated for models this small ({} parameters; the smallest measured has {})", interval,
+                       format_count(total_params(r.model)), format_count(least_calibrated_params(r.hardware)));
+  if (c.points == 0) return fmt::format("{}: {}", interval, c.note.empty() ? "no measurements" : c.note);
+  return fmt::format("{} (nine in ten, leave-one-out over {} measured points{})", interval, c.points,
+                     c.note.empty() ? "" : "; " + c.note);
+}
+
 std::string plan_text(const PlanReport& report) {
   const PlanRequest& r = report.request;
   const ModelShape& m = r.model;
@@ -175,12 +187,7 @@ std::string plan_text(const PlanReport& report) {
                   total_params(m) / 1e9, m.experts > 0 ? fmt::format(" ({:.3g} B active)", mfu_params(m) / 1e9) : "",
                   format_bytes(kv_bytes_per_token(m, r.types.kv_element_bytes)));
   text += fmt::format("Hardware  {}: {}\n", r.hardware.name, r.hardware.description);
-  const CalibrationRecord& c = r.hardware.calibration;
-  text += c.points > 0
-              ? fmt::format("Error     +-{:.0f} % on times (nine in ten, leave-one-out over {} measured points{})\n",
-                            100 * c.leave_one_out_p90, c.points, c.note.empty() ? "" : "; " + c.note)
-              : fmt::format("Error     +-{:.0f} % on times: {}\n", 100 * c.leave_one_out_p90,
-                            c.note.empty() ? "no measurements" : c.note);
+  text += fmt::format("Error     {}\n", error_text(report));
   text += fmt::format("Request   {} prompt tokens, {} generated\n\n{}\n", r.prompt_tokens, r.generated_tokens,
                       report.result.recommendation);
   if (report.result.best) {
@@ -220,7 +227,8 @@ std::string plan_json(const PlanReport& report) {
              {{"name", r.hardware.name},
               {"description", r.hardware.description},
               {"calibration_points", r.hardware.calibration.points},
-              {"relative_error", r.hardware.calibration.leave_one_out_p90}}},
+              {"relative_error", prediction_error(r.model, r.hardware)},
+              {"below_calibrated_size", below_calibrated_size(r.model, r.hardware)}}},
             {"prompt_tokens", r.prompt_tokens},
             {"generated_tokens", r.generated_tokens},
             {"candidates_tried", report.result.tried},

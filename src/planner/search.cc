@@ -257,6 +257,8 @@ PlanResult search(const PlanRequest& request) {
     for (const Partition& resting : resting_partitions(request, chips)) {
       for (const std::string& type : weight_types(request)) {
         for (const int64_t batch : batches(request)) {
+          result.stopped = result.stopped || (request.keep_going && !request.keep_going());
+          if (result.stopped) return result;
           Result<Candidate> candidate = evaluate(request, resting, type, batch);
           ++result.tried;
           if (!candidate.ok()) {
@@ -314,6 +316,11 @@ std::string format_bytes(double b) {
   int unit = 0;
   for (; b >= 1024 && unit < 4; ++unit) b /= 1024;
   return unit == 0 ? fmt::format("{:.0f} B", b) : fmt::format("{:.3g} {}", b, units[unit]);
+}
+
+std::string format_interval(double relative_error) {
+  if (relative_error < 1) return fmt::format("+-{:.0f} %", 100 * relative_error);
+  return fmt::format("a factor of {:.2g} either way", 1 + relative_error);
 }
 
 std::string format_count(double n) {

@@ -3,6 +3,7 @@
 #ifndef TESSERA_PLANNER_SEARCH_H_
 #define TESSERA_PLANNER_SEARCH_H_
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +13,9 @@
 #include "planner/memory.h"
 
 namespace tessera {
+
+// Asked now and then during long work; false ends it.
+using KeepGoing = std::function<bool()>;
 
 enum class Objective {
   kLatency,   // shortest request; fewer chips when more gain less than 5 %
@@ -39,6 +43,7 @@ struct PlanRequest {
   double max_step_seconds = 0;      // time per output token
   double max_memory_bytes = 0;      // per chip; 0: the chip's usable memory
   double max_cost_per_million = 0;  // dollars per million generated tokens
+  KeepGoing keep_going;             // asked before each candidate; empty: always
 };
 
 struct Candidate {
@@ -62,6 +67,7 @@ struct PlanResult {
   std::string recommendation;  // one sentence, and a second on the runner-up
   int64_t tried = 0;
   std::string nearest_refusal;  // when nothing qualifies
+  bool stopped = false;         // by keep_going
 };
 
 // The fastest layout of one pass on a mesh, or an error that says why none is possible.
@@ -84,6 +90,7 @@ std::vector<size_t> pareto_front(std::span<const std::pair<double, double>> poin
 std::string format_seconds(double seconds);  // "12.3 ms"
 std::string format_bytes(double bytes);      // "4.1 GiB"
 std::string format_count(double count);      // "10.9 M"
+std::string format_interval(double relative_error);  // "+-10 %", or "a factor of 3 either way"
 
 }  // namespace tessera
 

@@ -58,9 +58,15 @@ class Simulator {
     chip_seconds_.reserve(requests.size());
   }
 
-  SimulationResult run() {
+  SimulationResult run(const KeepGoing& keep_going) {
+    constexpr int64_t kEventsPerAsking = 4096;
     size_t next = 0;
-    while (next < requests_.size() || !events_.empty()) {
+    for (int64_t events = 1; next < requests_.size() || !events_.empty(); ++events) {
+      if (keep_going && events % kEventsPerAsking == 0 && !keep_going()) {
+        SimulationResult nothing;
+        nothing.stopped = true;
+        return nothing;
+      }
       if (events_.empty() || (next < requests_.size() && requests_[next].arrival <= events_.top().time)) {
         now_ = requests_[next].arrival;
         arrive(static_cast<int32_t>(next++));
@@ -309,30 +315,31 @@ Percentiles percentiles(std::vector<float>* values) {
 }
 
 SimulationResult simulate(const StepTimes& times, const FleetSpec& fleet, std::span<const RequestSpec> requests,
-                          const ServiceTarget& target) {
-  return Simulator(times, fleet, requests, target).run();
+                          const ServiceTarget& target, const KeepGoing& keep_going) {
+  return Simulator(times, fleet, requests, target).run(keep_going);
 }
 
 FleetAnswer smallest_fleet(const StepTimes& times, FleetSpec fleet, std::span<const RequestSpec> requests,
-                           const ServiceTarget& target, int64_t most) {
+                           const ServiceTarget& target, int64_t most, const KeepGoing& keep_going) {
   const double ratio =
       static_cast<double>(fleet.prefill_replicas) / static_cast<double>(std::max<int64_t>(1, fleet.replicas));
   FleetAnswer answer;
   const auto meets = [&](int64_t replicas) {
     fleet.prefill_replicas = ratio > 0 ? std::max<int64_t>(1, std::llround(ratio * static_cast<double>(replicas))) : 0;
     fleet.replicas = replicas;
-    const SimulationResult result = simulate(times, fleet, requests, target);
+    const SimulationResult result = simulate(times, fleet, requests, target, keep_going);
+    answer.stopped = answer.stopped || result.stopped;
     if (result.met < target.quantile) return false;
-    answer = {replicas, fleet.prefill_replicas, result};
+    answer = {replicas, fleet.prefill_replicas, result, false};
     return true;
   };
   int64_t high = 1;
   while (!meets(high)) {
-    if (high >= most) return {};
+    if (high >= most || answer.stopped) return answer;
     high = std::min(2 * high, most);
   }
   int64_t low = high / 2;  // fails (or 0)
-  while (high - low > 1) {
+  while (high - low > 1 && !answer.stopped) {
     const int64_t middle = low + (high - low) / 2;
     (meets(middle) ? high : low) = middle;
   }

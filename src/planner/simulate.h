@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "planner/cost.h"
+#include "planner/search.h"
 #include "planner/workload.h"
 
 namespace tessera {
@@ -61,18 +61,20 @@ struct SimulationResult {
   double mean_batch = 0;
   double dollars_per_million = 0;  // output tokens, idle time included
   int64_t steps = 0;
+  bool stopped = false;  // by keep_going, with nothing of the above
 };
 
 SimulationResult simulate(const StepTimes& times, const FleetSpec& fleet, std::span<const RequestSpec> requests,
-                          const ServiceTarget& target);
+                          const ServiceTarget& target, const KeepGoing& keep_going = {});
 
 // The fewest replicas that meet the target (0 when `most` do not). Split fleets keep the ratio of the given fleet.
 struct FleetAnswer {
   int64_t replicas = 0, prefill_replicas = 0;
   SimulationResult result;
+  bool stopped = false;  // by keep_going
 };
 FleetAnswer smallest_fleet(const StepTimes& times, FleetSpec fleet, std::span<const RequestSpec> requests,
-                           const ServiceTarget& target, int64_t most = 4096);
+                           const ServiceTarget& target, int64_t most = 4096, const KeepGoing& keep_going = {});
 
 }  // namespace tessera
 
