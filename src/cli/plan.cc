@@ -1,14 +1,43 @@
 #include "cli/plan.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <iostream>
 
 #include "cli/common_flags.h"
+#include "server/http_server.h"
+#include "server/plan_page.h"
+#include "server/uri.h"
 
 namespace tessera {
 
-void add_plan_options(CLI::App* app, PlanOptions* o) {
-  app->add_option("model,-m,--model", o->model, "GGUF file, Hugging Face folder, config.json, or a name (--list); default: the shipped model");
+namespace {
+
+// A server with nothing but the planner's pages. The one of models will have the same routes beside its own.
+Status serve(const PlanCommand& command) {
+  const PlanOptions& o = command.options;
+  if (o.json || o.list || !o.html.empty() || !o.check.empty() || !o.calibrate.empty() || !o.gallery.empty())
+    return invalid_argument(
+        "--serve: the page takes the place of --json, --list, --html, --check, --calibrate and --gallery");
+  const Result<HostPort> where = parse_host_port(command.serve, "127.0.0.1");
+  if (!where.ok()) return where.status().with_context("--serve");
+  TESSERA_ASSIGN_OR_RETURN(std::vector<Route> routes, plan_routes(o));
+  routes.push_back({"GET", "/", [](const HttpRequest&) { return redirect_response("plan"); }});
+  Result<HttpServer> server = HttpServer::listen({where->host, where->port, {}}, std::move(routes));
+  if (!server.ok()) return server.status().with_context("--serve");
+  fmt::print("{}/plan    Ctrl-C ends it\n", server->url());
+  std::fflush(stdout);
+  if (!server->only_loopback()) std::fputs("note: open to every machine that reaches this address\n", stderr);
+  server->run_until_signal();
+  return Status();
+}
+
+}  // namespace
+
+void add_plan_options(CLI::App* app, PlanCommand* command) {
+  PlanOptions* o = &command->options;
+  app->add_option("model,-m,--model", o->model,
+                  "GGUF file, Hugging Face folder, config.json, or a name (--list); default: the shipped model");
   app->add_option("--hardware", o->hardware, "a name (--list), a JSON file, or 'this': what `tessera probe` measured");
   app->add_flag("--list", o->list, "print the known models and hardware");
 
@@ -53,18 +82,22 @@ void add_plan_options(CLI::App* app, PlanOptions* o) {
   auto* output = app->add_option_group("Output");
   output->add_flag("--json", o->json, "print JSON");
   output->add_option("--html", o->html, "write a page with charts to this file");
+  output->add_option("--serve", command->serve, "serve the page over HTTP until Ctrl-C; on 127.0.0.1, 0: any free port")
+      ->type_name("[HOST:]PORT");
   output->add_option("--check", o->check, "results of `tessera bench`: print the error of every prediction");
   output->add_option("--calibrate", o->calibrate,
                      "results of `tessera bench`: fit the constants and store them with the hardware");
   output->add_option("--gallery", o->gallery, "write the figures of Pope et al. beside our numbers to this file");
 }
 
-Status run_plan(PlanOptions options) {
-  const bool needs_model = !options.list && options.gallery.empty() && options.check.empty() && options.calibrate.empty();
+Status run_plan(PlanCommand command) {
+  PlanOptions& options = command.options;
+  const bool needs_model =
+      !options.list && options.gallery.empty() && options.check.empty() && options.calibrate.empty();
   if (options.model.empty() && needs_model) {
     TESSERA_ASSIGN_OR_RETURN(options.model, default_model_path());
   }
-  return plan_main(options, std::cout);
+  return command.serve.empty() ? plan_main(options, std::cout) : serve(command);
 }
 
 }  // namespace tessera

@@ -2,6 +2,8 @@
 #ifndef TESSERA_CLI_PLAN_H_
 #define TESSERA_CLI_PLAN_H_
 
+#include <string>
+
 #include "base/status.h"
 #include "planner/plan.h"
 
@@ -11,8 +13,12 @@ class App;
 
 namespace tessera {
 
-void add_plan_options(CLI::App* app, PlanOptions* options);
-Status run_plan(PlanOptions options);  // prints to standard output; without a model: the shipped one, like `run`
+struct PlanCommand {
+  PlanOptions options;
+  std::string serve;  // [HOST:]PORT
+};
+void add_plan_options(CLI::App* app, PlanCommand* command);
+Status run_plan(PlanCommand command);  // prints to standard output; without a model: the shipped one, like `run`
 
 }  // namespace tessera
 
