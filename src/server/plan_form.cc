@@ -23,9 +23,11 @@ std::string shown(const PlanForm& form, std::string_view name, const std::string
   return found ? value : otherwise;
 }
 
-std::string select(const char* label, const char* name, const std::vector<std::string>& names,
-                   const std::string& selected) {
-  std::string html = fmt::format("<label>{}<select name=\"{}\">", label, name);
+std::string select(const PlanForm& form, const char* name, const std::vector<std::string>& names,
+                   const std::string& otherwise) {
+  std::string selected = shown(form, name, otherwise);
+  if (selected.empty()) selected = otherwise;
+  std::string html = fmt::format("<label>{0}<select name=\"{0}\">", name);
   for (const std::string& n : names) {
     html += fmt::format("<option{}>{}</option>", n == selected ? " selected" : "", escape_html(n));
   }
@@ -44,12 +46,12 @@ std::string input(const PlanForm& form, const char* label, const char* name, con
 std::string plan_form_html(const PlanForm& form) {
   const PlanOptions& o = form.options;
   std::string html = "<form class=\"ask\" method=\"get\" action=\"plan\">";
-  html += select("model", "model", form.models, o.model) + select("hardware", "hardware", form.hardware, o.hardware);
+  html += select(form, "model", form.models, o.model) + select(form, "hardware", form.hardware, o.hardware);
   html += input(form, "prompt tokens", "prompt", fmt::format("{}", o.prompt_tokens), "512");
   html += input(form, "output tokens", "generate", fmt::format("{}", o.generated_tokens), "128");
-  html += input(form, "batch", "batch", fmt::format("{}", fmt::join(o.batches, ",")), "searched");
-  html += input(form, "chips", "chips", fmt::format("{}", fmt::join(o.chips, ",")), "searched");
-  html += input(form, "weight types", "weights", fmt::format("{}", fmt::join(o.weight_types, ",")), "as stored");
+  html += input(form, "batch", "batch", fmt::format("{}", fmt::join(o.batches, ",")), "default");
+  html += input(form, "chips", "chips", fmt::format("{}", fmt::join(o.chips, ",")), "default");
+  html += input(form, "weight types", "weights", fmt::format("{}", fmt::join(o.weight_types, ",")), "default");
   const std::vector<std::string> known = plan_parameters();
   for (const QueryParameter& q : form.query) {
     const bool has_field = std::ranges::find(kFields, q.name) != std::end(kFields);

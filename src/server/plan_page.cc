@@ -23,6 +23,8 @@ class PlanPage {
         models_(shipped_models()),
         hardware_(shipped_hardware()) {
     options_.model = given_.model.name;
+    // Where the file lies is nobody's business.
+    if (given_.model.source.find('/') != std::string::npos) given_.model.source = given_.model.name;
     options_.hardware = given_.hardware.name;
     hardware_.insert(hardware_.begin(), "this");
     put_first(options_.model, &models_);

@@ -161,6 +161,12 @@ TEST(PlanPage, WrongValuesAreNamedBesideTheForm) {
   }
 }
 
+TEST(PlanPage, AWrongValueLeavesTheRestOfTheForm) {
+  const std::string page = ask(routes_of(small()), "/plan", "batch=abc&model=gpt2&hardware=h100&weights=bf16").body;
+  for (const char* part : {"<option selected>gpt2<", "<option selected>h100<", "value=\"abc\"", "value=\"bf16\""})
+    EXPECT_NE(page.find(part), std::string::npos) << part;
+}
+
 TEST(PlanPage, NamesAreNeverPaths) {
   // A file with the name of a shipped model in the working folder, and one with a name that is on no list.
   const auto before = std::filesystem::current_path();
@@ -184,6 +190,8 @@ TEST(PlanPage, TheGivenFileHasItsName) {
   const HttpResponse own = ask(routes, "/plan.json", "model=tessera-stories-5m-q8_0.gguf");
   EXPECT_EQ(own.status, 200);
   EXPECT_EQ(own.body, ask(routes, "/plan.json", "").body);
+  EXPECT_EQ(own.body.find(TESSERA_SOURCE_DIR), std::string::npos);
+  EXPECT_EQ(ask(routes, "/plan", "").body.find(TESSERA_SOURCE_DIR), std::string::npos);
   EXPECT_EQ(ask(routes, "/plan.json", "model=" + options.model).status, 400);
   options.model = "/no/such/file.gguf";
   EXPECT_FALSE(plan_routes(options).ok());
