@@ -4,7 +4,7 @@
     bench/type_loss.py --tessera build/release/apps/tessera -m models/tessera-stories-5m-q8_0.gguf -f book.txt
 
 loss: nats per token. KL of the weights: from the model with f32 weights. KL of the arithmetic: from the model with the same weights
-unpacked to f32, that is what multiplying with int8 or bf16 activations changes. Both in nats per token, with the share of
+unpacked to f32 (`eval kl` without --reference), that is what multiplying with int8 or bf16 activations changes. Both in nats per token, with the share of
 tokens at which the likeliest next token is the same. Standard library only.
 """
 import argparse
@@ -14,7 +14,9 @@ import subprocess
 import tempfile
 
 # --pure: the type alone, also for the names of mixes.
-TYPES = "f16 bf16 q8_0 q6_k q5_k_m q5_1 q5_0 q4_k_m q4_1 q4_0 iq4_nl iq4_xs mxfp4 q3_k_m q2_k".split()
+# w8 has no file: the f32 model is loaded as w8.
+TYPES = "f16 bf16 q8_0 w8 q6_k q5_k_m q5_1 q5_0 q4_k_m q4_1 q4_0 iq4_nl iq4_xs mxfp4 q3_k_m q2_k".split()
+LOADED = ["w8"]
 
 
 def run(*command: str) -> str:
@@ -41,11 +43,14 @@ def main() -> None:
         print("| type | loss | above f32 | KL of the weights | same first | KL of the arithmetic | same first |")
         print("|---|--:|--:|--:|--:|--:|--:|")
         for name in TYPES:
-            run(a.tessera, "quantize", path("f32"), path(name), name, "--pure")
-            run(a.tessera, "quantize", path(name), path("unpacked"), "f32", "--pure", "--force")
-            loss = evaluate(a.tessera, "perplexity", "-m", path(name), *text)["nll_per_token"]
-            weights = evaluate(a.tessera, "kl", "-m", path(name), "--reference", path("f32"), *text)
-            arithmetic = evaluate(a.tessera, "kl", "-m", path(name), "--reference", path("unpacked"), *text)
+            if name in LOADED:
+                model = ("-m", path("f32"), "--weights", name)
+            else:
+                run(a.tessera, "quantize", path("f32"), path(name), name, "--pure")
+                model = ("-m", path(name))
+            loss = evaluate(a.tessera, "perplexity", *model, *text)["nll_per_token"]
+            weights = evaluate(a.tessera, "kl", *model, "--reference", path("f32"), *text)
+            arithmetic = evaluate(a.tessera, "kl", *model, *text)
             print(f"| {name.removesuffix('_m')} | {loss:.5f} | {loss - base:+.5f} | {weights['kl_mean']:.6f} | {100 * weights['top1_agreement']:.1f} % "
                   f"| {arithmetic['kl_mean']:.6f} | {100 * arithmetic['top1_agreement']:.1f} % |", flush=True)
 

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <vector>
 
+#include "base/check.h"
+#include "compress/retyped_weights.h"
 #include "support/engine_fixture.h"
 
 namespace tessera {
@@ -14,15 +16,25 @@ namespace {
 
 using ::tessera::testing::all_logits;
 
-class SameNumbers : public ::testing::TestWithParam<DType> {
+struct Numbers {
+  DType cache;
+  WeightChoice weights = WeightChoice::kStored;
+};
+
+class SameNumbers : public ::testing::TestWithParam<Numbers> {
  protected:
   static std::unique_ptr<Engine> engine(int threads, int64_t sequences = 1) {
     EngineOptions options;
     options.threads = threads;
     options.max_sequences = sequences;
     options.context_tokens = 256;
-    options.k_dtype = options.v_dtype = GetParam();
-    return testing::open_engine(testing::shipped_model(), options);
+    options.k_dtype = options.v_dtype = GetParam().cache;
+    auto checkpoint = open_checkpoint(testing::shipped_model());
+    TESSERA_CHECK(checkpoint.ok(), "{}", checkpoint.status().message());
+    auto weights = choose_weights(std::move(checkpoint->weights), GetParam().weights);
+    TESSERA_CHECK(weights.ok(), "{}", weights.status().message());
+    checkpoint->weights = *std::move(weights);
+    return testing::open_engine(*std::move(checkpoint), options);
   }
 
   // 150 tokens, more than two pages, seeded by the index.
@@ -129,8 +141,13 @@ TEST_P(SameNumbers, RequestsInCompany) {
   EXPECT_EQ(e->states().free_pages(), e->states().max_pages());
 }
 
-INSTANTIATE_TEST_SUITE_P(CacheTypes, SameNumbers, ::testing::Values(DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0),
-                         [](const auto& param_info) { return std::string(to_string(param_info.param)); });
+INSTANTIATE_TEST_SUITE_P(Types, SameNumbers,
+                         ::testing::Values(Numbers{DType::kF32}, Numbers{DType::kF16}, Numbers{DType::kBF16},
+                                           Numbers{DType::kQ8_0}, Numbers{DType::kF16, WeightChoice::kW8}),
+                         [](const auto& test) {
+                           return std::string(to_string(test.param.cache)) +
+                                  (test.param.weights == WeightChoice::kW8 ? "_w8_weights" : "");
+                         });
 
 TEST(Engine, RefusesBadRequests) {
   EngineOptions options;

@@ -47,6 +47,7 @@ Result<BenchSeries> read_record(const json& record, size_t index) {
   TESSERA_ASSIGN_OR_RETURN(const int64_t depth, whole(record, index, "n_depth", false));
   TESSERA_ASSIGN_OR_RETURN(const int64_t streams, whole(record, index, "n_seqs", false));
   series.test = test_name(prompt, generate, depth, streams);
+  series.weights = text_or(record, "weights", "stored");
   series.cache_types = text_or(record, "type_k", "f16") + "/" + text_or(record, "type_v", "f16");
   const auto samples = record.find("samples_ts");
   if (samples == record.end() || !samples->is_array()) {
@@ -98,7 +99,7 @@ const char* verdict_text(Comparison::Verdict verdict) {
 
 }  // namespace
 
-std::string BenchSeries::key() const { return fmt::format("{}|{}|{}|{}", model, test, threads, cache_types); }
+std::string BenchSeries::key() const { return fmt::format("{}|{}|{}|{}|{}", model, weights, test, threads, cache_types); }
 
 Result<std::vector<BenchSeries>> read_series(std::string_view text) {
   std::vector<json> records;

@@ -24,7 +24,7 @@ struct CompareOptions {
 struct BenchSeries {
   std::string model, test;
   int64_t threads = 0;
-  std::string cache_types;
+  std::string weights = "stored", cache_types;
   std::vector<double> tokens_per_second;
 
   std::string key() const;

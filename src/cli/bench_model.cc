@@ -5,7 +5,6 @@
 #include <string_view>
 
 namespace tessera {
-namespace {
 
 std::string upper(std::string_view text) {
   std::string out(text);
@@ -14,6 +13,8 @@ std::string upper(std::string_view text) {
   }
   return out;
 }
+
+namespace {
 
 std::string parameter_text(int64_t parameters) {
   const auto p = static_cast<double>(parameters);

@@ -4,14 +4,18 @@
 #define TESSERA_CLI_BENCH_MODEL_H_
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "cli/bench_result.h"
 #include "formats/checkpoint.h"
 
 namespace tessera {
 
-// Everything but load_seconds and packed_bytes, which only a loaded engine knows.
+// What the file holds: everything but weight_type, load_seconds and packed_bytes, which loading decides.
 BenchModelInfo describe_model(const Checkpoint& checkpoint);
+
+std::string upper(std::string_view text);
 
 // Of most of the weight bytes.
 DType dominant_dtype(const WeightSource& weights);

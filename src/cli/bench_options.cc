@@ -1,6 +1,9 @@
 #include "cli/bench_options.h"
 
+#include <cctype>
 #include <charconv>
+
+#include "cli/common_flags.h"
 
 namespace tessera {
 namespace {
@@ -16,6 +19,12 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     if (at == std::string_view::npos) return parts;
     text.remove_prefix(at + 1);
   }
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
 }
 
 bool parse_whole(std::string_view text, int64_t* value) {
@@ -101,6 +110,15 @@ Result<std::vector<DType>> parse_cache_types(std::string_view option, std::strin
   return types;
 }
 
+Result<std::vector<std::string>> parse_weight_choices(std::string_view option, std::string_view text) {
+  std::vector<std::string> choices;
+  for (const std::string_view part : split(text, ',')) {
+    if (!parse_weights(part).ok()) return invalid_argument("{} {}: expected stored, w8 or f32", option, part);
+    choices.push_back(lower(part));
+  }
+  return choices;
+}
+
 std::string BenchCase::test_name() const {
   std::string name;
   if (prompt > 0) name = fmt::format("pp{}", prompt);
@@ -138,11 +156,13 @@ std::vector<BenchCase> expand_cases(const BenchOptions& o) {
   std::vector<BenchCase> cases;
   const std::vector<int64_t> threads = o.threads.empty() ? std::vector<int64_t>{0} : o.threads;
   for (const std::string& model : o.models) {
-    for (const int64_t t : threads) {
-      for (const int64_t batch : o.batches) {
-        for (const DType k : o.k_types) {
-          for (const DType v : o.v_types) {
-            for (const int64_t depth : o.depths) add_tests(o, {model, t, batch, k, v}, depth, &cases);
+    for (const std::string& weights : o.weights) {
+      for (const int64_t t : threads) {
+        for (const int64_t batch : o.batches) {
+          for (const DType k : o.k_types) {
+            for (const DType v : o.v_types) {
+              for (const int64_t depth : o.depths) add_tests(o, {model, weights, t, batch, k, v}, depth, &cases);
+            }
           }
         }
       }

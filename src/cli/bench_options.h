@@ -26,6 +26,7 @@ struct BenchOptions {
   std::vector<int64_t> streams = {1};  // -npl: sequences decoded together in generation tests
   std::vector<int64_t> batches = {512};
   std::vector<int64_t> threads;  // empty: the default
+  std::vector<std::string> weights = {"stored"};  // parse_weights()
   std::vector<DType> k_types = {DType::kF16}, v_types = {DType::kF16};
   int64_t repetitions = 5;
   int64_t delay_seconds = 0;
@@ -38,13 +39,13 @@ struct BenchOptions {
 
 // One test: what is measured with one engine configuration. prompt == 0: generation only.
 struct BenchCase {
-  std::string model;
+  std::string model, weights = "stored";
   int64_t threads = 0, batch = 512;
   DType k_type = DType::kF16, v_type = DType::kF16;
   int64_t prompt = 0, generate = 0, depth = 0, streams = 1;
 
   bool same_engine(const BenchCase& o) const {
-    return model == o.model && threads == o.threads && batch == o.batch && k_type == o.k_type && v_type == o.v_type;
+    return model == o.model && weights == o.weights && threads == o.threads && batch == o.batch && k_type == o.k_type && v_type == o.v_type;
   }
   int64_t context() const { return depth + prompt + generate; }
   std::string test_name() const;  // "pp512", "tg128 @ d4096", "pp512+tg128", "tg32 x 8"
@@ -54,6 +55,8 @@ struct BenchCase {
 Result<std::vector<int64_t>> parse_numbers(std::string_view option, std::string_view text, int64_t low, int64_t high);
 Result<std::vector<std::pair<int64_t, int64_t>>> parse_pairs(std::string_view option, std::string_view text);  // "512,128;1,2"
 Result<std::vector<DType>> parse_cache_types(std::string_view option, std::string_view text);
+
+Result<std::vector<std::string>> parse_weight_choices(std::string_view option, std::string_view text);
 
 // Every combination, ordered so that engines are reused.
 std::vector<BenchCase> expand_cases(const BenchOptions& options);

@@ -144,6 +144,8 @@ Json bench_record(const BenchResult& r) {
       {"engine", "tessera"},
       {"test", r.test.test_name()},
       {"n_seqs", r.test.streams},
+      {"weights", r.test.weights},
+      {"type_weights", r.model.weight_type},
       {"median_ts", rate.median},
       {"p10_ts", quantile(rates, 0.1)},
       {"p90_ts", quantile(rates, 0.9)},

@@ -21,7 +21,8 @@ struct BenchSample {
 };
 
 struct BenchModelInfo {
-  std::string path, type;      // "llama 1.1B Q4_0"
+  std::string path, type;      // "llama 1.1B Q4_0", "llama 1.1B BF16 as W8"
+  std::string weight_type;     // in memory, of most of the weight bytes
   uint64_t size_bytes = 0;     // of all tensors in the file
   int64_t parameters = 0;
   uint64_t packed_bytes = 0;   // read per decoded token

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/bench_model.h"
+#include "cli/common_flags.h"
 #include "cli/probe.h"
 #include "formats/checkpoint.h"
 #include "planner/shape_checkpoint.h"
@@ -36,9 +37,13 @@ Result<BenchEngine> BenchEngine::open(const BenchCase& config, int64_t context, 
   bench.cpus_ = system.cpus;
   reset_peak_resident();
   TESSERA_ASSIGN_OR_RETURN(Checkpoint checkpoint, open_checkpoint(config.model));
-  bench.main_dtype_ = dominant_dtype(*checkpoint.weights);
   bench.info_ = describe_model(checkpoint);
   bench.info_.path = config.model;
+  TESSERA_ASSIGN_OR_RETURN(const WeightChoice choice, parse_weights(config.weights));
+  TESSERA_ASSIGN_OR_RETURN(checkpoint.weights, choose_weights(std::move(checkpoint.weights), choice));
+  bench.main_dtype_ = dominant_dtype(*checkpoint.weights);
+  bench.info_.weight_type = to_string(bench.main_dtype_);
+  if (choice != WeightChoice::kStored) bench.info_.type += " as " + upper(bench.info_.weight_type);
   if (auto shape = shape_from_checkpoint(checkpoint); shape.ok()) bench.shape_ = *std::move(shape);
 
   EngineOptions options;

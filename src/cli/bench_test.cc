@@ -66,10 +66,22 @@ TEST(BenchOptions, AllCombinations) {
   EXPECT_FALSE(cases[7].same_engine(cases[8]));
 }
 
+TEST(BenchOptions, WeightsAreAnotherEngine) {
+  BenchOptions o;
+  o.models = {"a"};
+  o.generate_tokens = {};
+  EXPECT_FALSE(parse_weight_choices("--weights", "stored,w9").ok());
+  o.weights = *parse_weight_choices("--weights", "stored,w8");
+  const auto cases = expand_cases(o);
+  ASSERT_EQ(cases.size(), 2u);
+  EXPECT_EQ(cases[1].weights, "w8");
+  EXPECT_FALSE(cases[0].same_engine(cases[1]));
+}
+
 BenchResult result_of(std::vector<double> seconds) {
   BenchResult r;
-  r.test = {"models/x.gguf", 2, 512, DType::kF16, DType::kF16, 0, 128, 0, 1};
-  r.model = {"models/x.gguf", "llama 1.1B Q4_0", 636000000, 1100000000, 599000000, 0xabc, 0.4};
+  r.test = {"models/x.gguf", "stored", 2, 512, DType::kF16, DType::kF16, 0, 128, 0, 1};
+  r.model = {"models/x.gguf", "llama 1.1B Q4_0", "q4_0", 636000000, 1100000000, 599000000, 0xabc, 0.4};
   r.hardware = "a machine";
   r.prediction = {2.5, 0.1, 7e8};
   r.time = "2026-01-02T03:04:05Z";
@@ -91,7 +103,7 @@ TEST(BenchOutput, JsonHasEveryFieldThatScriptsRead) {
         "model_n_params", "n_batch", "n_ubatch", "n_threads", "cpu_mask", "cpu_strict", "poll", "type_k", "type_v",
         "n_gpu_layers", "split_mode", "main_gpu", "no_kv_offload", "flash_attn", "tensor_split", "use_mmap", "embeddings",
         "n_prompt", "n_gen", "n_depth", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns",
-        "samples_ts", "samples_core_state", "samples_limit_fraction", "peak_resident_bytes"}) {
+        "samples_ts", "weights", "type_weights", "samples_core_state", "samples_limit_fraction", "peak_resident_bytes"}) {
     EXPECT_TRUE(json[0].contains(field)) << field;
   }
   EXPECT_DOUBLE_EQ(json[0]["samples_ts"][0], 64);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "compress/retyped_weights.h"
 #include "formats/checkpoint.h"
 #include "runtime/engine.h"
 
@@ -20,6 +21,8 @@ namespace tessera {
 struct ModelFlags {
   std::string model;                   // empty: the model that ships with the program
   std::vector<std::string> overrides;  // KEY=TYPE:VALUE
+  std::string weights = "stored";      // the type in memory: parse_weights()
+  bool unpacked = false;               // those as f32, exactly: the same numbers without int8 arithmetic
 };
 
 struct EngineFlags {
@@ -28,6 +31,7 @@ struct EngineFlags {
 };
 
 void add_model_flags(CLI::App& app, ModelFlags* flags);
+void add_weights_flag(CLI::App& app, ModelFlags* flags);   // for verbs that run the model
 void add_override_flag(CLI::App& app, ModelFlags* flags);  // part of add_model_flags
 void add_threads_flag(CLI::App& app, int* threads);        // part of add_engine_flags
 void add_engine_flags(CLI::App& app, EngineFlags* flags);
@@ -37,6 +41,10 @@ CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, 
 // The path of the shipped model: models/ beside or above the executable, or share/tessera/models of an installation.
 Result<std::string> default_model_path();
 
+// "stored", "w8" or "f32"; kInvalidArgument names the flag.
+Result<WeightChoice> parse_weights(std::string_view name);
+
+// With the weights in the wanted type.
 Result<Checkpoint> open_model(const ModelFlags& flags, const OpenOptions& options = {});
 // Opens, shows progress, loads.
 Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& model, const EngineFlags& flags);

@@ -132,7 +132,9 @@ Status perplexity(const EvalArguments& a) {
 Status compare_models(const EvalArguments& a) {
   TESSERA_ASSIGN_OR_RETURN(const auto documents, read_documents(a));
   TESSERA_ASSIGN_OR_RETURN(const auto engine, load_engine(a.model, a.engine));
-  TESSERA_ASSIGN_OR_RETURN(const auto reference, load_engine(a.reference, a.engine));
+  ModelFlags twin = a.model;
+  twin.unpacked = true;
+  TESSERA_ASSIGN_OR_RETURN(const auto reference, load_engine(a.reference.model.empty() ? twin : a.reference, a.engine));
   if (!engine->has_tokenizer()) return unsupported("the model has no tokenizer (tokenizer.ggml.model)");
   if (engine->spec().vocab != reference->spec().vocab) {
     return invalid_argument("--reference: expected the vocabulary of the model ({} tokens), found {}",
@@ -214,15 +216,16 @@ void add_eval_verb(CLI::App& app, VerbRunner run) {
   const auto b = std::make_shared<EvalArguments>();
   CLI::App* kl = eval->add_subcommand("kl", "Distance of a model's predictions from a reference model's");
   add_shared(*kl, b.get());
-  kl->add_option("--reference", b->reference.model, "The model to compare with")
-      ->required()
+  kl->add_option("--reference", b->reference.model,
+                 "The model to compare with; default: the same weights unpacked to f32, which shows what the arithmetic costs")
       ->type_name("MODEL")
       ->group("Model");
   kl->footer(
       "Kullback-Leibler divergence of the model's next-token probabilities from the reference's, and how often both "
-      "find the\n"
-      "same token likeliest: what a quantization costs.\n\n"
-      "Example:\n  tessera eval kl -m model-q4_k_m.gguf --reference model-f16.gguf -f book.txt -c 512");
+      "find the same token likeliest: what a quantization costs.\n\n"
+      "Examples:\n"
+      "  tessera eval kl -m model-q4_k_m.gguf --reference model-f16.gguf -f book.txt -c 512\n"
+      "  tessera eval kl -m model-f16.gguf --weights w8 --reference model-f16.gguf -f book.txt");
   kl->callback([b, run] { run([&] { return compare_models(*b); }); });
 }
 

@@ -47,7 +47,7 @@ Result<MeasuredPoint> read_point(const Json& json, const std::string& where, con
 Result<BenchRecord> read_record(const Json& json, const std::string& where) {
   BenchRecord record;
   MeasuredPoint& point = record.point;
-  std::string file, type_k = "f16", type_v;
+  std::string file, weights = "stored", type_k = "f16", type_v;
   double avg_ns = 0, predicted_ns = 0;
   int64_t n_prompt = 0, n_gen = 0, depth = 0, sequences = 1;
   JsonFields f(json, where);
@@ -55,6 +55,7 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
   f.text("type_k", &type_k);
   type_v = type_k;
   f.text("type_v", &type_v);
+  f.text("weights", &weights);
   f.text("weight_type", &point.types.weight_type);
   f.number("avg_ns", &avg_ns, 1, 1e18);
   f.number("predicted_ns", &predicted_ns, 0, 1e18);
@@ -92,6 +93,7 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
     TESSERA_ASSIGN_OR_RETURN(point.model, resolve_model(file));
     if (point.model.stored_stack_bytes > 0) point.types.weight_type.clear();
   }
+  if (weights != "stored") point.types.weight_type = weights;  // converted while loading
   TESSERA_ASSIGN_OR_RETURN(const double k_bytes, bytes_per_weight(type_k));
   TESSERA_ASSIGN_OR_RETURN(const double v_bytes, bytes_per_weight(type_v));
   point.types.kv_element_bytes = (k_bytes + v_bytes) / 2;

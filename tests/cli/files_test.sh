@@ -68,6 +68,10 @@ expect "eval kl of itself" 0 "$tessera" eval kl -m "$model" --reference "$model"
 check "kl of itself is 0" awk -v k="$(json kl /kl_mean)" -v t="$(json kl /top1_agreement)" 'BEGIN { exit !(k < 1e-6 && t == 1) }'
 expect "eval kl" 0 "$tessera" eval kl -m b.gguf --reference "$model" -f text -c 64 --json
 check "kl of q4_0" awk -v k="$(json kl /kl_mean)" 'BEGIN { exit !(k > 1e-4 && k < 2) }'
+expect "eval kl of the arithmetic" 0 "$tessera" eval kl -m "$model" -f text -c 64 --json
+check "int8 activations differ a little from f32" awk -v k="$(json kl /kl_mean)" 'BEGIN { exit !(k > 1e-6 && k < 1e-2) }'
+expect "eval kl --weights" 0 "$tessera" eval kl -m "$model" --weights W8 --reference "$model" -f text -c 64 --json
+check "w8 differs a little from q8_0" awk -v k="$(json kl /kl_mean)" 'BEGIN { exit !(k > 1e-6 && k < 1e-2) }'
 expect "eval kl of two models" 2 "$tessera" eval kl -m "$model" --reference "$root/tests/golden/gpt2" -f text
 expect_error 1 "tessera eval perplexity: none: no such file" "$tessera" eval perplexity -m "$model" -f none
 

@@ -15,6 +15,9 @@ check "bench -o json: two tests" test "$(json bench /1/n_gen)" = 4
 cp out before.json
 expect "bench of lists" 0 "${bench[@]}" -p 8,16 -n 0 -o jsonl
 check "bench of lists: one line a test" test "$(wc -l <out)" = 2
+expect "bench of weight types" 0 "${bench[@]}" -p 8 -n 0 --weights stored,w8 -o json
+check "bench --weights: as stored" test "$(json bench /0/weights)$(json bench /0/type_weights)" = '"stored""q8_0"'
+check "bench --weights w8" test "$(json bench /1/weights)$(json bench /1/type_weights)" = '"w8""w8"'
 expect "bench: repeated flags add up" 0 "${bench[@]}" -p 8 -p 16 -n 0 -o csv
 check "bench: repeated flags add up" test "$(wc -l <out)" = 3
 expect "bench twin" 0 env TESSERA_OUTPUT=json "${bench[@]}" -p 8 -n 0

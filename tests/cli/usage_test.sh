@@ -46,7 +46,7 @@ expect_error 2 'tessera run: --logit-bias: expected TOKEN_ID+BIAS or TOKEN_ID-BI
 expect_error 2 'tessera run: TESSERA_TEMP: expected a number, found "hot"' env TESSERA_TEMP=hot "$t" run
 expect_error 2 'tessera eval: expected one of perplexity, kl (tessera eval --help)' "$t" eval
 expect_error 2 'tessera eval: no verb "lk"; did you mean kl? (tessera eval --help)' "$t" eval lk
-expect_error 2 'tessera eval kl: --reference is required: The model to compare with' "$t" eval kl -f x
+expect_error 2 'tessera eval kl: --file is required: Text to score' "$t" eval kl -m x
 expect_error 2 'tessera eval kl: unknown flag --fiel; did you mean --file? (tessera eval kl --help)' "$t" eval kl --fiel x
 expect_error 2 'tessera bench compare: A is required: Results of the first run (json or jsonl)' "$t" bench compare
 expect_error 2 'tessera convert: --outtype: expected auto, f32, f16, bf16 or q8_0, found "q4"' "$t" convert a b --outtype q4

@@ -35,15 +35,25 @@ EngineOptions exact_options() {
   return options;
 }
 
+namespace {
+
+[[noreturn]] void fail(const std::string& path, const Status& status) {
+  std::fprintf(stderr, "%s: %s\n", path.c_str(), status.message().c_str());
+  std::exit(1);
+}
+
+}  // namespace
+
 std::unique_ptr<Engine> open_engine(const std::string& path, const EngineOptions& options) {
-  const auto fail = [&](const Status& status) {
-    std::fprintf(stderr, "%s: %s\n", path.c_str(), status.message().c_str());
-    std::exit(1);
-  };
   auto checkpoint = open_checkpoint(path);
-  if (!checkpoint.ok()) fail(checkpoint.status());
-  auto engine = Engine::create(*std::move(checkpoint), options, [](uint64_t, uint64_t) { return true; });
-  if (!engine.ok()) fail(engine.status());
+  if (!checkpoint.ok()) fail(path, checkpoint.status());
+  return open_engine(*std::move(checkpoint), options);
+}
+
+std::unique_ptr<Engine> open_engine(Checkpoint checkpoint, const EngineOptions& options) {
+  const std::string path = checkpoint.path;
+  auto engine = Engine::create(std::move(checkpoint), options, [](uint64_t, uint64_t) { return true; });
+  if (!engine.ok()) fail(path, engine.status());
   return *std::move(engine);
 }
 

@@ -23,6 +23,9 @@ std::string shipped_model();
 // Ends the test program with the error when the model cannot be opened: nothing else can be tested then.
 std::unique_ptr<Engine> open_engine(const std::string& path, const EngineOptions& options);
 
+// The same of a checkpoint that was changed after opening.
+std::unique_ptr<Engine> open_engine(Checkpoint checkpoint, const EngineOptions& options);
+
 // f32 cache, two threads, context as trained.
 EngineOptions exact_options();
 
