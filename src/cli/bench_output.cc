@@ -210,7 +210,10 @@ std::string BenchPrinter::end() const {
   std::string notes;
   if (in_cache_)
     notes += "\nlimit above 100 %: it assumes weights that come from memory; these stay in the processor's cache.\n";
-  if (above_limit_) notes += "\nlimit above 100 %: the machine is faster now than when it was probed; `tessera probe` again.\n";
+  if (above_limit_)
+    notes +=
+        "\nlimit above 100 %: the machine is faster now than when it was probed (`tessera probe` again), "
+        "or part of the weights stays in the cache.\n";
   if (uncalibrated_)
     notes += "\npredicted: not calibrated for models this small, " + format_interval(kUncalibratedError) + ".\n";
   return notes;
