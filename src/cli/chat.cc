@@ -36,7 +36,8 @@ Result<Chat> Chat::create(Engine& engine, const ChatOptions& options) {
 
 Chat::Chat(Engine& engine, ChatTemplate chat_template, std::string system)
     : engine_(&engine), template_(std::move(chat_template)), system_(std::move(system)),
-      messages_(std::make_unique<nlohmann::ordered_json>()), sequence_(engine.states().create_sequence()) {
+      messages_(std::make_unique<nlohmann::ordered_json>()),
+      forgotten_(std::make_unique<nlohmann::ordered_json>()), sequence_(engine.states().create_sequence()) {
   reset();
 }
 Chat::Chat(Chat&&) noexcept = default;
@@ -62,7 +63,9 @@ bool Chat::forget_oldest() {
   size_t end = begin + 1;
   while (end < messages_->size() && (*messages_)[end]["role"] != "user") ++end;
   if (end >= messages_->size()) return false;
-  messages_->erase(messages_->begin() + static_cast<int64_t>(begin), messages_->begin() + static_cast<int64_t>(end));
+  const auto first = messages_->begin() + static_cast<int64_t>(begin), last = messages_->begin() + static_cast<int64_t>(end);
+  for (auto message = first; message != last; ++message) forgotten_->push_back(std::move(*message));
+  messages_->erase(first, last);
   return true;
 }
 
@@ -106,13 +109,17 @@ Result<Generation> Chat::answer(Request request, const GenerationOptions& option
 
 Result<Generation> Chat::say(const std::string& text, const Request& settings, const GenerationOptions& options,
                              const ShowText& show) {
-  const nlohmann::ordered_json before = *messages_;
+  *forgotten_ = nlohmann::ordered_json::array();
   add("user", text);
   Result<Generation> g = answer(settings, options, show);
   if (g.ok()) {
     add("assistant", g->text);
   } else {
-    *messages_ = before;
+    messages_->erase(messages_->size() - 1);
+    for (size_t i = 0; i < forgotten_->size(); ++i) {
+      const auto at = messages_->begin() + static_cast<int64_t>(i + (system_.empty() ? 0 : 1));
+      messages_->insert(at, std::move((*forgotten_)[i]));
+    }
   }
   return g;
 }

@@ -47,6 +47,7 @@ class Chat {
   ChatTemplate template_;
   std::string system_;
   std::unique_ptr<nlohmann::ordered_json> messages_;
+  std::unique_ptr<nlohmann::ordered_json> forgotten_;  // by the turn that is being answered; back when it fails
   SequenceId sequence_;
   std::vector<int32_t> held_;  // tokens of the sequence, as many as it is long
   int64_t reused_tokens_ = 0;
