@@ -12,6 +12,7 @@ namespace {
 struct BenchTexts {
   std::vector<std::string> prompt, generate, pairs, depths, streams, batches, threads, weights, k_types, v_types;
   std::string output = "md", error_output = "none";
+  bool json = false;
 };
 
 // Repeated options add up: -p 128 -p 256,512.
@@ -43,7 +44,7 @@ Status parse_texts(const BenchTexts& texts, BenchOptions* o) {
       collect(texts.weights, &o->weights, [](const std::string& t) { return parse_weight_choices("--weights", t); }));
   TESSERA_RETURN_IF_ERROR(collect(texts.k_types, &o->k_types, [](const std::string& t) { return parse_cache_types("-ctk", t); }));
   TESSERA_RETURN_IF_ERROR(collect(texts.v_types, &o->v_types, [](const std::string& t) { return parse_cache_types("-ctv", t); }));
-  TESSERA_ASSIGN_OR_RETURN(o->output, parse_bench_format(texts.output));
+  TESSERA_ASSIGN_OR_RETURN(o->output, parse_bench_format(texts.json ? "json" : texts.output));
   TESSERA_ASSIGN_OR_RETURN(o->error_output, parse_bench_format(texts.error_output));
   return {};
 }
@@ -90,8 +91,12 @@ void add_bench_verb(CLI::App& app, VerbRunner run) {
   verb->add_option("-r,--repetitions", options->repetitions, "Samples per test")->check(CLI::Range(1, 10000))->capture_default_str();
   verb->add_option("--delay", options->delay_seconds, "Seconds between tests")->check(CLI::Range(0, 3600));
   verb->add_flag("!--no-warmup", options->warm_up, "Leave out the pass before the first sample");
-  verb->add_option("-o,--output", texts->output, "md, csv, json, jsonl, sql")->capture_default_str();
-  verb->add_option("--oe,--output-err", texts->error_output, "The same to stderr (also -oe)")->capture_default_str();
+  const CLI::IsMember formats({"md", "csv", "json", "jsonl", "sql", "none"});
+  verb->add_option("-o,--output", texts->output, "Format of the results")->check(formats)->capture_default_str();
+  verb->add_option("--oe,--output-err", texts->error_output, "The same to stderr (also -oe)")
+      ->check(formats)
+      ->capture_default_str();
+  verb->add_flag("--json", texts->json, "The same as -o json");
   verb->add_option("--probe", options->probe_path, "File of `tessera probe` for fractions of the limits and predictions");
   verb->add_option("--hardware", options->hardware, "Predict from this description: a name of `tessera plan --list` or a JSON file");
   verb->footer(

@@ -52,7 +52,8 @@ void describe_value(Flag* flag) {
     return;
   }
   const std::string type = option.get_type_name();
-  const std::string base = type.substr(0, type.find(':'));
+  // What the validators say follows a colon; our KEY=TYPE:VALUE has none and is all name.
+  const std::string base = type.find('=') < type.find(':') ? type : type.substr(0, type.find(':'));
   flag->choices = choices_in(type);
   flag->placeholder = base == "INT" || base == "UINT" ? "N" : base == "FLOAT" ? "X" : base;
   if (!flag->choices.empty()) {
@@ -97,6 +98,17 @@ void collect(CLI::App& app, const std::string& heading, std::vector<Flag>* flags
   for (CLI::App* group : app.get_subcommands([](CLI::App* a) { return a->get_name().empty(); })) {
     collect(*group, group->get_group(), flags);
   }
+}
+
+// CLI11 would read 010 as 8 and 0x10 as 16.
+std::string read_as_decimal(std::string& text) {
+  const size_t begin = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
+  const size_t digit = std::min(text.find_first_not_of('0', begin), text.size());
+  const bool prefixed = digit > begin && digit < text.size() && std::isalpha(static_cast<unsigned char>(text[digit])) != 0;
+  if (prefixed && std::tolower(text[digit]) != 'k' && std::tolower(text[digit]) != 'm') return "no decimal number";
+  const bool number = digit < text.size() && std::isdigit(static_cast<unsigned char>(text[digit])) != 0;
+  if (number) text.erase(begin, digit - begin);
+  return "";
 }
 
 std::string_view without_dashes(std::string_view text) {
@@ -144,6 +156,7 @@ std::string full_name(const CLI::App& verb) {
 
 void apply_conventions(CLI::App& app) {
   for (const Flag& flag : flags_of(app)) {
+    if (flag.kind == ValueKind::kWhole) flag.option->transform(CLI::Validator(read_as_decimal, ""));
     if (flag.repeatable) {
       flag.option->allow_extra_args(false);
     } else if (flag.kind != ValueKind::kNone) {

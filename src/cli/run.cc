@@ -70,6 +70,7 @@ Status run(const RunArguments& a) {
   // Read before the model is loaded: a wrong path is told at once.
   const bool conversation = a.use_chat && !has_prompt(a);
   if (conversation && a.json) return invalid_argument("--json: expected a prompt (-p or -f), found a conversation");
+  TESSERA_RETURN_IF_ERROR(check_logit_bias(a.sampling));
   std::string prompt;
   if (!conversation) {
     TESSERA_ASSIGN_OR_RETURN(prompt, prompt_text(a));

@@ -40,26 +40,49 @@ void recommend(std::string_view key, double value, SamplerSettings* s) {
   if (key == "penalty_last_n") s->penalty_last_n = static_cast<int32_t>(value);
 }
 
+// CLI::Range would let nan pass.
+CLI::Validator in_range(double least, double most) {
+  const auto check = [least, most](std::string& text) {
+    double value = 0;
+    const bool ok = CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
+    return std::string(ok ? "" : "out of range");
+  };
+  return {check, fmt::format("FLOAT in [{} - {}]", least, most)};
+}
+
 }  // namespace
+
+Status check_logit_bias(const SamplingFlags& flags) {
+  SamplerSettings unused;
+  return parse_logit_bias(flags.logit_bias, &unused);
+}
 
 void add_sampling_flags(CLI::App& app, SamplingFlags* flags) {
   SamplerSettings* s = &flags->settings;
   const auto recommendable = [&](CLI::Option* option, const char* key) {
     flags->recommendable.emplace_back(option->capture_default_str(), key);
   };
-  recommendable(app.add_option("--temp,--temperature", s->temperature, "0: always the likeliest token"), "temp");
-  recommendable(app.add_option("--top-k", s->top_k, "Keep the k likeliest; 0: off"), "top_k");
-  recommendable(app.add_option("--top-p", s->top_p, "Keep the likeliest that reach this probability together; 1: off"), "top_p");
-  recommendable(app.add_option("--min-p", s->min_p, "Drop tokens less likely than this share of the likeliest; 0: off"), "min_p");
-  recommendable(app.add_option("--repeat-penalty", s->repeat_penalty, "Divide the logits of repeated tokens; 1: off"),
+  // The ranges of SamplerSettings::validate(), told before a model is loaded.
+  const auto real = [&](const char* names, float* value, double least, double most, const char* help) {
+    return app.add_option(names, *value, help)->check(in_range(least, most))->capture_default_str();
+  };
+  const auto whole = [&](const char* names, int32_t* value, int32_t least, int32_t most, const char* help) {
+    return app.add_option(names, *value, help)->check(CLI::Range(least, most))->capture_default_str();
+  };
+  constexpr int32_t kMost = 1'000'000'000;
+  recommendable(real("--temp,--temperature", &s->temperature, 0, 100, "0: always the likeliest token"), "temp");
+  recommendable(whole("--top-k", &s->top_k, 0, kMost, "Keep the k likeliest; 0: off"), "top_k");
+  recommendable(real("--top-p", &s->top_p, 0, 1, "Keep the likeliest that reach this probability together; 1: off"), "top_p");
+  recommendable(real("--min-p", &s->min_p, 0, 1, "Drop tokens less likely than this share of the likeliest; 0: off"), "min_p");
+  recommendable(real("--repeat-penalty", &s->repeat_penalty, 1e-3, 1e3, "Divide the logits of repeated tokens; 1: off"),
                 "penalty_repeat");
-  recommendable(app.add_option("--repeat-last-n", s->penalty_last_n, "Tokens that the penalties look back at; -1: all"),
+  recommendable(whole("--repeat-last-n", &s->penalty_last_n, -1, kMost, "Tokens that the penalties look back at; -1: all"),
                 "penalty_last_n");
-  app.add_option("--frequency-penalty", s->frequency_penalty, "Subtract per occurrence")->capture_default_str();
-  app.add_option("--presence-penalty", s->presence_penalty, "Subtract once per repeated token")->capture_default_str();
+  real("--frequency-penalty", &s->frequency_penalty, -100, 100, "Subtract per occurrence");
+  real("--presence-penalty", &s->presence_penalty, -100, 100, "Subtract once per repeated token");
   app.add_option("-s,--seed", flags->seed, "Same seed, same text; -1: random")->capture_default_str();
   app.add_option("-l,--logit-bias", flags->logit_bias, "TOKEN_ID+BIAS or TOKEN_ID-BIAS; repeatable");
-  app.add_option("--logprobs", s->logprobs, "With --json: the n likeliest tokens at every step")->capture_default_str();
+  whole("--logprobs", &s->logprobs, 0, 100, "With --json: the n likeliest tokens at every step");
 }
 
 Result<SamplerSettings> sampler_settings(const SamplingFlags& flags, const Metadata& metadata) {

@@ -26,6 +26,9 @@ struct SamplingFlags {
 
 void add_sampling_flags(CLI::App& app, SamplingFlags* flags);
 
+// What the parser does not see: TOKEN_ID+BIAS. For before a model is loaded.
+Status check_logit_bias(const SamplingFlags& flags);
+
 // The settings: what the user said, else what the model recommends, else our defaults.
 Result<SamplerSettings> sampler_settings(const SamplingFlags& flags, const Metadata& metadata);
 

@@ -49,6 +49,8 @@ has q4_k_m quantize -m model.gguf --type q4
 has auto convert --outtype ""
 has tinyllama-1.1b synth --like ""
 has fish completion ""
+has jsonl bench -o ""
+has_not model.gguf bench -o ""
 has model.gguf run -m ""
 has model.gguf inspect ""
 has model.gguf quantize mod

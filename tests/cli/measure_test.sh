@@ -13,6 +13,8 @@ bench=("$tessera" bench -m "$model" -r 2 -t 1 --no-warmup)
 expect "bench" 0 "${bench[@]}" -p 16 -n 4 -o json
 check "bench -o json: two tests" test "$(json bench /1/n_gen)" = 4
 cp out before.json
+expect "bench --json" 0 "${bench[@]}" -p 8 -n 0 --json
+check "bench --json is -o json" test "$(json bench /0/n_prompt)" = 8
 expect "bench of lists" 0 "${bench[@]}" -p 8,16 -n 0 -o jsonl
 check "bench of lists: one line a test" test "$(wc -l <out)" = 2
 expect "bench of weight types" 0 "${bench[@]}" -p 8 -n 0 --weights stored,w8 -o json

@@ -13,13 +13,15 @@ for verb in "${verbs[@]}"; do
   expect "$verb --help" 0 "$tessera" $verb --help
   cp "$work/out" "$work/help"
   check "$verb --help: 100 columns" bash -c "! grep -E '^.{101}' '$work/help'"
+  # A line of prose that ends early was cut by hand: the next word would have fitted.
+  check "$verb --help: paragraphs are wrapped" awk 'length > 100 || /^[a-z]/ && before ~ /^[A-Za-z]/ && length(before) + 1 + length($1) <= 100 { exit 1 } { before = $0 }' "$work/help"
   check "$verb --help has examples" grep -qE "^Examples?:" "$work/help"
   # shellcheck disable=SC2086
   expect "help $verb" 0 "$tessera" help $verb
   check "help $verb is the same" cmp -s "$work/out" "$work/help"
 done
 expect "run --help" 0 "$tessera" run --help
-for text in "^Sampling:" "^Threads:" "^Context and cache:" "default: 0.8" "\[TESSERA_TOP_K\]" "f32, f16, bf16, q8_0"; do
+for text in "^Sampling:" "^Threads:" "^Context and cache:" "default: 0.8" "\[TESSERA_TOP_K\]" "f32, f16, bf16, q8_0" "KEY=TYPE:VALUE"; do
   check "run --help shows $text" grep -q -- "$text" "$work/out"
 done
 
@@ -33,17 +35,23 @@ expect_error 2 'tessera: unknown flag --verison; did you mean --version? (tesser
 expect_error 2 'tessera run: unknown flag --tpo-k; did you mean --top-k? (tessera run --help)' "$t" run --tpo-k 3
 expect_error 2 'tessera run: unknown flag --tempera; did you mean --temperature? (tessera run --help)' "$t" run --tempera=1
 expect_error 2 'tessera run: unexpected argument "model.gguf" (tessera run --help)' "$t" run model.gguf
-expect_error 2 'tessera run: --temp: expected a number, found "abc"' "$t" run --temp abc
-expect_error 2 'tessera run: --temp: expected a number, found "abc"' "$t" run --temp 1 --temp=abc
+expect_error 2 'tessera run: --temp: expected a number from 0 to 100, found "abc"' "$t" run --temp abc
+expect_error 2 'tessera run: --temp: expected a number from 0 to 100, found "abc"' "$t" run --temp 1 --temp=abc
 expect_error 2 'tessera run: -t: expected a whole number from 1 to 1024, found "0"' "$t" run -t 0
 expect_error 2 'tessera run: -t: expected a whole number from 1 to 1024, found "x"' "$t" run -tx
 expect_error 2 'tessera run: -n: expected a whole number from -1 to 1000000000 such as 512 or 32k, found "5z"' "$t" run -n 5z
-expect_error 2 'tessera run: --top-p: expected a number, found nothing' "$t" run --top-p
+expect_error 2 'tessera run: --top-p: expected a number from 0 to 1, found nothing' "$t" run --top-p
+expect_error 2 'tessera run: --top-p: expected a number from 0 to 1, found "2"' "$t" run -m none --top-p 2
+expect_error 2 'tessera run: --temp: expected a number from 0 to 100, found "nan"' "$t" run -m none --temp nan
+expect_error 2 'tessera run: --top-k: expected a whole number from 0 to 1000000000, found "-1"' "$t" run -m none --top-k -1
+expect_error 2 'tessera run: --logit-bias: expected TOKEN_ID+BIAS or TOKEN_ID-BIAS, found '"'5+inf'" "$t" run -m none -p x -l 5+inf
+expect_error 2 'tessera run: -t: expected a whole number from 1 to 1024, found "0x10"' "$t" run -t 0x10
+expect_error 2 'tessera run: -t: expected a whole number from 1 to 1024, found "02000"' "$t" run -t 02000
 expect_error 2 'tessera run: --json: expected true or false, found "maybe"' "$t" run --json=maybe
 expect_error 2 'tessera run: --ctk: expected f32, f16, bf16 or q8_0, found "q9_0"; did you mean q8_0?' "$t" run -ctk q9_0
 expect_error 2 'tessera run: -hf: nothing is downloaded here; fetch the file and name it with -m' "$t" run -hf a/b
 expect_error 2 'tessera run: --logit-bias: expected TOKEN_ID+BIAS or TOKEN_ID-BIAS, found '"'x'" "$t" run -l x
-expect_error 2 'tessera run: TESSERA_TEMP: expected a number, found "hot"' env TESSERA_TEMP=hot "$t" run
+expect_error 2 'tessera run: TESSERA_TEMP: expected a number from 0 to 100, found "hot"' env TESSERA_TEMP=hot "$t" run
 expect_error 2 'tessera eval: expected one of perplexity, kl (tessera eval --help)' "$t" eval
 expect_error 2 'tessera eval: no verb "lk"; did you mean kl? (tessera eval --help)' "$t" eval lk
 expect_error 2 'tessera eval kl: --file is required: Text to score' "$t" eval kl -m x
