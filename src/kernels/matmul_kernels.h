@@ -50,6 +50,8 @@ inline constexpr int kManyBlockTokens = 6;  // where there are many tiles: 12 + 
 inline constexpr int kFloatTokens = 12;  // most tokens of a tile of f32 or bf16 activations
 inline constexpr int kUnpackCols = 1024;  // most columns unpacked at a time: 32 KiB of codes
 inline constexpr int kUnpackBlocks = kUnpackCols / kBlockCols;
+// From one unpacked block to the next: 17 cache lines, so that one of each two lines still uses every set of L1.
+inline constexpr int kUnpackedBlockBytes = kBlockCols * kPanelRows + 64;
 
 // Blocks of 32 columns that share one activation scale. Codes of super-blocks have 2.6 to 6 bits of scale detail besides:
 // with 256 columns their loss is that of the reference implementation, which uses 256 too.
@@ -76,7 +78,7 @@ struct UnpackedPanel {
   float* bias;           // [blocks][32], times -1/128, which makes start32 the other factor
   int16_t* mins;         // [pairs][32][2]: pairs of blocks, or the halves of one block
   float* neg_d_min;      // [groups][32]
-  uint8_t* code_memory;  // kUnpackBlocks * 1024 bytes that `codes` may point to
+  uint8_t* code_memory;  // kUnpackBlocks * kUnpackedBlockBytes bytes that `codes` may point to
 };
 
 // Where the sums of a tile go. c_in: earlier partial sums, or null. add: rows added at the very end, or null.
@@ -95,8 +97,8 @@ struct BlockTask {
   BlockTile x;                // begins at the first column of the range
   int64_t blocks;             // of the range; the range begins at a multiple of the group
   TileOutput out;
-  const int8_t* next_codes;   // many: codes of the tile that follows at the same columns, or null
-  const uint8_t* ahead = nullptr;  // few, several tiles: what is fetched meanwhile, this many bytes per block
+  // Packed weights that are wanted next and fetched meanwhile. few, several tiles: so many bytes per block. many: in all.
+  const uint8_t* ahead = nullptr;
   int64_t ahead_bytes = 0;
 };
 
@@ -136,7 +138,8 @@ struct MatmulKernels {
   void (*few[kBlockCodecs])(const BlockTask&);
   // Many tokens: blocks [first, first + blocks) of a panel, unpacked once for all tiles of tokens.
   void (*unpack[kBlockCodecs])(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& out);
-  void (*many[kBlockKinds])(const BlockTask&);
+  // Tiles of the same range.
+  void (*many[kBlockKinds])(const BlockTask* tiles, int64_t count);
 
   void (*float_f32)(const FloatTask&);
   void (*float_f16)(const FloatTask&);

@@ -77,14 +77,14 @@ struct Sums {
 std::vector<float> run_few(const MatmulKernels& k, PackedCodec codec, const std::vector<uint8_t>& panel, const Tile& x,
                            const float* add) {
   Sums sums(x.view.width, add);
-  k.few[codec](BlockTask{panel.data(), nullptr, x.view, kBlocks, sums.out, nullptr});
+  k.few[codec](BlockTask{panel.data(), nullptr, x.view, kBlocks, sums.out});
   return sums.y;
 }
 
 // In two ranges, the sums passing through memory between them.
 std::vector<float> run_many(const MatmulKernels& k, PackedCodec codec, const std::vector<uint8_t>& panel, const Tile& x,
                             const float* add) {
-  std::vector<uint8_t> codes(kUnpackBlocks * 1024);
+  std::vector<uint8_t> codes(kUnpackBlocks * kUnpackedBlockBytes);
   std::vector<float> scale(kUnpackBlocks * 64), bias(kUnpackBlocks * 32), d_min(kUnpackBlocks * 32);
   std::vector<int16_t> mins(kUnpackBlocks * 64);
   UnpackedPanel w{nullptr, 0, 0, scale.data(), bias.data(), mins.data(), d_min.data(), codes.data()};
@@ -103,7 +103,8 @@ std::vector<float> run_many(const MatmulKernels& k, PackedCodec codec, const std
       sums.out.c_in_stride = kPanelRows;
       sums.out.add = add;
     }
-    k.many[packed_codec_info(codec).kind](BlockTask{nullptr, &w, part, kBlocks / 2, sums.out, nullptr});
+    const BlockTask task{nullptr, &w, part, kBlocks / 2, sums.out};
+    k.many[packed_codec_info(codec).kind](&task, 1);
   }
   return sums.y;
 }

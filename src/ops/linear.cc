@@ -38,6 +38,7 @@ struct Scratch {
   float* gate;  // [kChunkTokens][32]
   float* up;    // [kChunkTokens][32]
   UnpackedPanel unpacked;
+  BlockTask* tiles;  // [kChunkTokens]: of one range
 };
 
 Scratch make_scratch(std::byte* memory) {
@@ -48,7 +49,7 @@ Scratch make_scratch(std::byte* memory) {
     return result;
   };
   constexpr int64_t rows = kPanelRows, blocks = kUnpackBlocks;
-  s.unpacked.code_memory = reinterpret_cast<uint8_t*>(take(blocks * kBlockCols * rows));
+  s.unpacked.code_memory = reinterpret_cast<uint8_t*>(take(blocks * kUnpackedBlockBytes));
   s.unpacked.scale = reinterpret_cast<float*>(take(blocks * 2 * rows * 4));
   s.unpacked.bias = reinterpret_cast<float*>(take(blocks * rows * 4));
   s.unpacked.mins = reinterpret_cast<int16_t*>(take(blocks * 2 * rows * 2));
@@ -56,10 +57,12 @@ Scratch make_scratch(std::byte* memory) {
   s.sums = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
   s.gate = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
   s.up = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
+  s.tiles = reinterpret_cast<BlockTask*>(take(kChunkTokens * static_cast<int64_t>(sizeof(BlockTask))));
   return s;
 }
-constexpr int64_t kScratchBytes = 320 << 10;
-static_assert(kUnpackBlocks * kPanelRows * (32 + 8 + 4 + 4 + 1) + 3 * kChunkTokens * kPanelRows * 4 + 1024 <=
+constexpr int64_t kScratchBytes = 336 << 10;
+static_assert(kUnpackBlocks * (kUnpackedBlockBytes + kPanelRows * (8 + 4 + 4 + 1)) +
+                  kChunkTokens * (3 * kPanelRows * 4 + static_cast<int64_t>(sizeof(BlockTask))) + 1024 <=
               kScratchBytes);
 
 // Tiles [first, last) of tokens times one panel.
@@ -123,7 +126,7 @@ class PanelRun {
     const int64_t share = tiles > 1 ? ceil_div(ceil_div(bytes, blocks), tiles) : 0;
     const uint8_t* ahead = panel_ + bytes;
     for (int64_t t = first_; t < last_; ++t, ahead += share * blocks) {
-      kernel(BlockTask{panel_, nullptr, x_.block_tile(t), blocks, output(t, true, true), nullptr,
+      kernel(BlockTask{panel_, nullptr, x_.block_tile(t), blocks, output(t, true, true),
                        share > 0 ? ahead : nullptr, share});
     }
   }
@@ -141,11 +144,10 @@ class PanelRun {
       const uint8_t* ahead = panel_ + (begin + count) * block_bytes;
       const int64_t share = round_up<int64_t>(ceil_div(kUnpackBlocks * block_bytes, last_ - first_), 64);
       for (int64_t t = first_; t < last_; ++t, ahead += share) {
-        for (int64_t i = 0; i < share; i += 64) __builtin_prefetch(ahead + i, 0, 2);
-        const int8_t* next = t + 1 < last_ ? block_tile_at(t + 1, begin).codes : nullptr;
-        kernel(BlockTask{nullptr, &scratch_.unpacked, block_tile_at(t, begin), count,
-                         output(t, begin == 0, begin + count == blocks), next});
+        scratch_.tiles[t - first_] = {nullptr, &scratch_.unpacked, block_tile_at(t, begin), count,
+                                      output(t, begin == 0, begin + count == blocks), ahead, share};
       }
+      kernel(scratch_.tiles, last_ - first_);
     }
   }
 

@@ -263,10 +263,14 @@ void few(const BlockTask& task) {
   run<needs_sign(codec)>(Packed<codec>{task.panel}, task, block_layout(codec).offset_shift);
 }
 template <BlockKind kind>
-void many(const BlockTask& task) {
+void many_tile(const BlockTask& task) {
   // Only q8_0 and iq4 have codes too large for maddubs, and only they have offset 128.
   if (kind == kScale32 && task.w->offset_shift == 7) return run<kind == kScale32>(Unpacked<kind>{*task.w}, task, 7);
   run<false>(Unpacked<kind>{*task.w}, task, task.w->offset_shift);
+}
+template <BlockKind kind>
+void many(const BlockTask* tiles, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) many_tile<kind>(tiles[i]);
 }
 
 template <int codec>

@@ -5,7 +5,7 @@
 // panel's range was expanded to in L1 (many tokens). The tile is 32 rows x up to 6 tokens: 12 registers of integer sums
 // and 12 of float sums; weights are the unsigned operand, broadcast activations the signed one, and the offset of the
 // codes enters as the start value of the integer sum, so that a step of 4 columns is nothing but dot products. Unpacked
-// weights with one scale per block have a tile of their own, 16 rows at a time (ScaleTile).
+// weights have a tile of their own, 16 rows at a time (UnpackedTile).
 //
 // Cost per block of 32 columns and 12 (row vector, token) pairs: 96 dot products, 12 conversions (other port), 12 fused
 // multiply-adds; per group of 64 columns 12 more. Bound: 96 / (96 + 12 + 6) = 84 % of the vpdpbusd peak.
@@ -144,40 +144,6 @@ struct Packed {
   }
 };
 
-// Weights of an unpacked range.
-template <BlockKind kind>
-struct Unpacked {
-  static constexpr BlockKind kKind = kind;
-  static constexpr int kHalves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
-  const UnpackedPanel& w;
-  const int8_t* next_codes;
-  int64_t block_bytes;  // of the activations' codes
-
-  inline __attribute__((always_inline)) void prefetch(int64_t b) const {
-    const auto* p = reinterpret_cast<const char*>(next_codes + b * block_bytes);
-    _mm_prefetch(p, _MM_HINT_T0);
-    _mm_prefetch(p + 64, _MM_HINT_T0);
-    _mm_prefetch(p + 128, _MM_HINT_T0);
-  }
-
-  static constexpr int kOffsetShift = kHalves == 2 ? 5 : 7;  // unpack() raises all codes to this offset
-  inline __attribute__((always_inline)) __m512i code(int64_t b, int step, int h) const {
-    return load(w.codes + b * w.code_stride + 128 * step + 64 * h);
-  }
-  inline __attribute__((always_inline)) __m512 scale(int64_t b, int half, int h) const {
-    return _mm512_loadu_ps(w.scale + (b * kHalves + half) * kR + 16 * h);
-  }
-  inline __attribute__((always_inline)) __m512 bias(int64_t b, int h) const {
-    return _mm512_loadu_ps(w.bias + b * kR + 16 * h);
-  }
-  inline __attribute__((always_inline)) __m512 neg_d_min(int64_t b, int h) const {
-    return _mm512_loadu_ps(w.neg_d_min + b / kMostGroupBlocks * kR + 16 * h);
-  }
-  inline __attribute__((always_inline)) __m512i mins(int64_t b, int h) const {
-    return load(w.mins + ((kind == kScale32Min ? b / 2 : b) * kR + 16 * h) * 2);
-  }
-};
-
 template <class Source, int W>
 struct Tile {
   static constexpr BlockKind kKind = Source::kKind;
@@ -291,29 +257,45 @@ struct Tile {
   }
 };
 
-// Tile of unpacked weights with one scale per block (kScale32), 16 rows and W tokens at a time: integer sums, sums of a
-// group and sums of the row all stay in registers, since a 64-byte store takes the place of two dot products. Reached in
-// L1: 0.835 of the peak, bound 0.842; the general tile: 0.78. What it takes of GCC 12: loops unrolled before arrays
-// become registers, pointers that step, and the broadcast as a memory operand (it would load it into a register first).
-template <int W>
-struct ScaleTile {
+// Tiles of unpacked weights, 16 rows and W tokens at a time: integer sums, sums of a group and sums of the row all stay in
+// registers, since a 64-byte store takes the place of two dot products. Reached in L1 with one scale per block: 0.835 of the peak, bound
+// 0.842. What it takes of GCC 12: loops unrolled before arrays become registers, pointers that step, and the broadcast as a
+// memory operand (it would load it into a register first).
+template <BlockKind kind, int W>
+struct UnpackedTile {
+  static constexpr int kHalves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
+  static constexpr int kSteps = 8 / kHalves;
+  static constexpr int kGroup = activation_blocks(kind);
+  static constexpr bool kMins = kind == kScale32Min || kind == kScale16Min;
+  static constexpr bool kOffset = kind == kScale32 || kind == kScale16;
+  static constexpr int kPairs = kind == kScale32Min ? kGroup / 2 : kGroup;  // of a group, with minima
+
   struct At {
     const int8_t* codes;
-    const int32_t* start;
+    const int32_t* start;  // of the integer sums, or the activations' factor of the bias
+    const int16_t* pairs;
     const float* x_scale;
     const uint8_t* w;
     const float* w_scale;
+    const float* bias;
+    const int16_t* mins;
+    const float* neg_d_min;
+    const char* next;  // codes to fetch into L1 meanwhile
   };
 
-  static void run(const Unpacked<kScale32>& w, const BlockTask& task) {
-    rows<0>(w, task);
-    rows<1>(w, task);
-  }
-
-  template <int h>
-  static __attribute__((always_inline)) void rows(const Unpacked<kScale32>& w, const BlockTask& task) {
+  static void run(const BlockTask& task, int h, const int8_t* next) {
     const TileOutput& out = task.out;
-    At at{task.x.codes, task.x.start32, task.x.scale, w.w.codes + 64 * h, w.w.scale + 16 * h};
+    const UnpackedPanel& w = *task.w;
+    At at{task.x.codes,
+          kHalves == 2 ? task.x.start16 : task.x.start32,
+          kind == kScale32Min ? task.x.pair32 : task.x.pair16,
+          task.x.scale,
+          w.codes + 64 * h,
+          w.scale + 16 * h,
+          w.bias + 16 * h,
+          w.mins + 32 * h,
+          w.neg_d_min + 16 * h,
+          reinterpret_cast<const char*>(next)};
     __m512 sums[W];
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
@@ -321,11 +303,10 @@ struct ScaleTile {
       sums[t] = out.c_in != nullptr ? _mm512_loadu_ps(in) : _mm512_setzero_ps();
     }
     int64_t b = 0;
-    for (; b + kGroupOf <= task.blocks; b += kGroupOf) {
-      if (h == 0) w.prefetch(b), w.prefetch(b + 1);
-      group<kGroupOf>(at, w.w.code_stride, sums);
+    for (; b + kGroup <= task.blocks; b += kGroup) group<kGroup>(at, w.code_stride, sums);
+    if constexpr (kGroup == 2) {
+      if (b < task.blocks) group<1>(at, w.code_stride, sums);
     }
-    if (b < task.blocks) group<1>(at, w.w.code_stride, sums);
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
       __m512 y = sums[t];
@@ -334,80 +315,118 @@ struct ScaleTile {
     }
   }
 
-  static constexpr int kGroupOf = activation_blocks(kScale32);
-  static_assert(kGroupOf == 2);
-
   template <int blocks>
   static __attribute__((always_inline)) void group(At& at, int64_t code_stride, __m512 (&sums)[W]) {
     __m512 acc[W];
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) acc[t] = _mm512_setzero_ps();
 #pragma GCC unroll 2
     for (int i = 0; i < blocks; ++i) {
-      __m512i dot[W];
+      for (int line = 0; line < W * kBlockCols; line += 64) _mm_prefetch(at.next + line, _MM_HINT_T0);
+      at.next += W * kBlockCols;
+#pragma GCC unroll 2
+      for (int half = 0; half < kHalves; ++half) add_block(at, half, acc);
+      if constexpr (kind == kScale32Bias) {
+        const __m512 bias = _mm512_loadu_ps(at.bias);
 #pragma GCC unroll 8
-      for (int t = 0; t < W; ++t) dot[t] = _mm512_set1_epi32(at.start[t]);
-#pragma GCC unroll 8
-      for (int step = 0; step < 8; ++step) {
-        const __m512i codes = load(at.w + 128 * step);
-#pragma GCC unroll 8
-        for (int t = 0; t < W; ++t) dot[t] = dot4(dot[t], codes, at.codes + (step * W + t) * 4);
+        for (int t = 0; t < W; ++t) {
+          acc[t] = _mm512_fmadd_ps(_mm512_set1_ps(static_cast<float>(at.start[t])), bias, acc[t]);
+        }
+        at.bias += kR;
+        at.start += W;
       }
-      const __m512 scale = _mm512_loadu_ps(at.w_scale);
-#pragma GCC unroll 8
-      for (int t = 0; t < W; ++t) {
-        const __m512 v = _mm512_cvtepi32_ps(dot[t]);
-        acc[t] = i == 0 ? _mm512_mul_ps(v, scale) : _mm512_fmadd_ps(v, scale, acc[t]);
-      }
-      at.codes += W * kBlockCols;
-      at.start += W;
       at.w += code_stride;
-      at.w_scale += kR;
     }
+    if constexpr (kMins) add_mins(at, acc);
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) sums[t] = _mm512_fmadd_ps(acc[t], _mm512_set1_ps(at.x_scale[t]), sums[t]);
     at.x_scale += W;
   }
 
+  static __attribute__((always_inline)) void add_block(At& at, int half, __m512 (&acc)[W]) {
+    __m512i dot[W];
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) dot[t] = kOffset ? _mm512_set1_epi32(at.start[t]) : _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (int step = 0; step < kSteps; ++step) {
+      const __m512i codes = load(at.w + 128 * (half * kSteps + step));
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) dot[t] = dot4(dot[t], codes, at.codes + (step * W + t) * 4);
+    }
+    const __m512 scale = _mm512_loadu_ps(at.w_scale);
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]), scale, acc[t]);
+    at.codes += W * 4 * kSteps;
+    if (kOffset) at.start += W;
+    at.w_scale += kR;
+  }
+
+  static __attribute__((always_inline)) void add_mins(At& at, __m512 (&acc)[W]) {
+    __m512i sums[W];
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) sums[t] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (int i = 0; i < kPairs; ++i) {
+      const __m512i mins = load(at.mins + i * 2 * kR);
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) sums[t] = dot2(sums[t], mins, at.pairs + (i * W + t) * 2);
+    }
+    const __m512 neg_d_min = _mm512_loadu_ps(at.neg_d_min);
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), neg_d_min, acc[t]);
+    at.mins += kPairs * 2 * kR;
+    at.pairs += kPairs * 2 * W;
+    at.neg_d_min += kR;
+  }
+
+  typedef int32_t __attribute__((may_alias, aligned(1))) Word;
   static __attribute__((always_inline)) __m512i dot4(__m512i sum, __m512i codes, const int8_t* x) {
-    typedef int32_t __attribute__((may_alias, aligned(1))) Four;
-    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*reinterpret_cast<const Four*>(x)));
+    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*reinterpret_cast<const Word*>(x)));
+    return sum;
+  }
+  static __attribute__((always_inline)) __m512i dot2(__m512i sum, __m512i mins, const int16_t* x) {
+    asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(mins), "m"(*reinterpret_cast<const Word*>(x)));
     return sum;
   }
 };
 
-template <class Source>
-struct Tiles {
-  template <int W>
-  using Of = Tile<Source, W>;
+template <int N>
+struct Int {
+  static constexpr int value = N;
 };
-template <>
-struct Tiles<Unpacked<kScale32>> {
-  template <int W>
-  using Of = ScaleTile<W>;
-};
-
-template <class Source>
-void run(const Source& source, const BlockTask& task) {
-  using T = Tiles<Source>;
-  switch (task.x.width) {
-    case 1: return T::template Of<1>::run(source, task);
-    case 2: return T::template Of<2>::run(source, task);
-    case 3: return T::template Of<3>::run(source, task);
-    case 4: return T::template Of<4>::run(source, task);
-    case 5: return T::template Of<5>::run(source, task);
-    case 6: return T::template Of<6>::run(source, task);
-    case 7: return T::template Of<7>::run(source, task);
-    default: return T::template Of<8>::run(source, task);
+template <class F>
+TESSERA_STATIC_INLINE void by_width(int64_t width, F f) {
+  switch (width) {
+    case 1: return f(Int<1>());
+    case 2: return f(Int<2>());
+    case 3: return f(Int<3>());
+    case 4: return f(Int<4>());
+    case 5: return f(Int<5>());
+    case 6: return f(Int<6>());
+    case 7: return f(Int<7>());
+    default: return f(Int<8>());
   }
 }
 static_assert(kBlockTokens == 8);
 
 template <int codec>
 void few(const BlockTask& task) {
-  run(Packed<codec>{task.panel, task.ahead, task.ahead_bytes}, task);
+  const Packed<codec> source{task.panel, task.ahead, task.ahead_bytes};
+  by_width(task.x.width, [&](auto width) { Tile<Packed<codec>, decltype(width)::value>::run(source, task); });
 }
 template <BlockKind kind>
-void many(const BlockTask& task) {
-  run(Unpacked<kind>{*task.w, task.next_codes, task.x.width * kBlockCols}, task);
+void many(const BlockTask* tiles, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    const BlockTask& task = tiles[i];
+    for (int64_t at = 0; at < task.ahead_bytes; at += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(task.ahead + at), _MM_HINT_T1);
+    }
+    // The second half asks for the activations of the next tile. (Both halves, or the first: up to 4 % slower.)
+    const int8_t* next = tiles[i + 1 < count ? i + 1 : 0].x.codes;
+    by_width(task.x.width, [&](auto width) {
+      for (int h = 0; h < 2; ++h) UnpackedTile<kind, decltype(width)::value>::run(task, h, h == 0 ? task.x.codes : next);
+    });
+  }
 }
 
 template <int codec>
@@ -418,7 +437,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
   constexpr int offset = Packed<codec>::kShift < 0 ? 0 : (halves == 2 ? 32 : 128) - (1 << Packed<codec>::kShift);
   out.offset_shift = Packed<codec>::kShift < 0 ? -1 : halves == 2 ? 5 : 7;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
-  out.code_stride = codec == kPackedQ8_0 ? Packed<codec>::kLayout.group_bytes : 1024;
+  out.code_stride = codec == kPackedQ8_0 ? Packed<codec>::kLayout.group_bytes : kUnpackedBlockBytes;
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t b = first + i;
     for (int h = 0; h < 2; ++h) {
@@ -426,7 +445,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
 #pragma GCC unroll 8
         for (int step = 0; step < 8; ++step) {
           const __m512i code = _mm512_add_epi8(w.code(b, step, h), _mm512_set1_epi8(static_cast<char>(offset)));
-          _mm512_storeu_si512(out.code_memory + i * 1024 + step * 128 + 64 * h, code);
+          _mm512_storeu_si512(out.code_memory + i * kUnpackedBlockBytes + step * 128 + 64 * h, code);
         }
       }
       for (int half = 0; half < halves; ++half) {
@@ -474,16 +493,7 @@ void row_tile(const RowTask& task) {
 }
 
 void row_w8(const RowTask& task) {
-  switch (task.x.width) {
-    case 1: return row_tile<1>(task);
-    case 2: return row_tile<2>(task);
-    case 3: return row_tile<3>(task);
-    case 4: return row_tile<4>(task);
-    case 5: return row_tile<5>(task);
-    case 6: return row_tile<6>(task);
-    case 7: return row_tile<7>(task);
-    default: return row_tile<8>(task);
-  }
+  by_width(task.x.width, [&](auto width) { row_tile<decltype(width)::value>(task); });
 }
 
 template <int... codec>

@@ -226,7 +226,7 @@ void add_mins(const BlockTask& task, int64_t begin, int64_t end, int64_t t, floa
 }
 
 template <BlockKind kind>
-void many(const BlockTask& task) {
+void many_tile(const BlockTask& task) {
   for (int64_t t = 0; t < task.x.width; ++t) {
     float sums[kR] = {};
     if (task.out.c_in != nullptr) __builtin_memcpy(sums, task.out.c_in + t * task.out.c_in_stride, sizeof(sums));
@@ -243,6 +243,11 @@ void many(const BlockTask& task) {
 }
 
 // Group by group. The sums wait in a buffer of their own: c_out may be the very rows that are added at the end.
+template <BlockKind kind>
+void many(const BlockTask* tiles, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) many_tile<kind>(tiles[i]);
+}
+
 template <int codec>
 void few(const BlockTask& task) {
   constexpr BlockLayout layout = block_layout(codec);
@@ -255,10 +260,10 @@ void few(const BlockTask& task) {
   for (int64_t begin = 0; begin < task.blocks; begin += most) {
     const int64_t blocks = task.blocks - begin < most ? task.blocks - begin : most;
     unpack<codec>(task.panel, begin, blocks, w);
-    BlockTask part{nullptr, &w, advance(task.x, begin), blocks, task.out, nullptr};
+    BlockTask part{nullptr, &w, advance(task.x, begin), blocks, task.out};
     if (begin > 0) part.out.c_in = partial, part.out.c_in_stride = kR;
     if (begin + blocks < task.blocks) part.out.add = nullptr, part.out.c_out = partial, part.out.c_out_stride = kR;
-    many<layout.kind>(part);
+    many_tile<layout.kind>(part);
   }
 }
 
