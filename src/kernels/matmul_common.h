@@ -47,18 +47,6 @@ constexpr BlockLayout block_layout(int codec) {
 constexpr uint8_t kIq4Codes[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
 constexpr uint8_t kMxfp4Codes[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
 
-// Position of activations `blocks` further along.
-TESSERA_STATIC_INLINE BlockTile advance(const BlockTile& x, int64_t blocks) {
-  BlockTile y = x;
-  y.codes += blocks * 32 * x.width;
-  y.start32 += blocks * x.width;
-  y.start16 += blocks * 2 * x.width;
-  y.pair32 += blocks * x.width;  // two blocks share a pair
-  y.pair16 += blocks * 2 * x.width;
-  y.scale += blocks / x.group_blocks * x.width;
-  return y;
-}
-
 TESSERA_STATIC_INLINE float scalar_f16(uint16_t h) {
   const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16;
   const uint32_t magnitude = h & 0x7fff;

@@ -57,7 +57,8 @@ inline constexpr int kUnpackedBlockBytes = kBlockCols * kPanelRows + 64;
 // with 256 columns their loss is that of the reference implementation, which uses 256 too.
 constexpr int activation_blocks(BlockKind kind) { return kind == kScale32 || kind == kScale32Bias ? 2 : kMostGroupBlocks; }
 
-// int8 activations of `width` tokens. Blocks beyond the last column hold zeros. B = blocks, G = groups.
+// int8 activations of `width` tokens. Blocks beyond the last column hold zeros. B = blocks, G = groups. Groups of 2 blocks
+// have start32, groups of 8 the other sums.
 struct BlockTile {
   int8_t* codes;    // [B][8][width][4]: 4 consecutive columns are one operand of a dot-product instruction
   int32_t* start32;  // [B][width]     -128 * sum of the 32 codes: what an offset of 128 adds, taken off
@@ -68,6 +69,21 @@ struct BlockTile {
   int64_t width;
   int64_t group_blocks;  // blocks of a group, 2 or 8
 };
+
+// Activations from `blocks` on, a multiple of a group.
+static inline BlockTile advance(const BlockTile& x, int64_t blocks) {
+  BlockTile y = x;
+  y.codes += blocks * kBlockCols * x.width;
+  y.scale += blocks / x.group_blocks * x.width;
+  if (x.group_blocks == 2) {
+    y.start32 += blocks * x.width;
+  } else {
+    y.start16 += blocks * 2 * x.width;
+    y.pair32 += blocks * x.width;
+    y.pair16 += blocks * 2 * x.width;
+  }
+  return y;
+}
 
 // A range of one panel's columns in the form that the tiled kernels read.
 struct UnpackedPanel {

@@ -91,19 +91,12 @@ std::vector<float> run_many(const MatmulKernels& k, PackedCodec codec, const std
   Sums sums(x.view.width, nullptr);
   for (int64_t first = 0; first < kBlocks; first += kBlocks / 2) {
     k.unpack[codec](panel.data(), first, kBlocks / 2, w);
-    BlockTile part = x.view;
-    part.codes += first * 32 * part.width;
-    part.start32 += first * part.width;
-    part.start16 += first * 2 * part.width;
-    part.pair32 += first * part.width;
-    part.pair16 += first * 2 * part.width;
-    part.scale += first / part.group_blocks * part.width;
     if (first > 0) {
       sums.out.c_in = sums.y.data();
       sums.out.c_in_stride = kPanelRows;
       sums.out.add = add;
     }
-    const BlockTask task{nullptr, &w, part, kBlocks / 2, sums.out};
+    const BlockTask task{nullptr, &w, advance(x.view, first), kBlocks / 2, sums.out};
     k.many[packed_codec_info(codec).kind](&task, 1);
   }
   return sums.y;

@@ -30,10 +30,13 @@ BlockTile cut_blocks(std::byte* data, int64_t group_blocks, int64_t cols, int64_
   Cutter cutter(data);
   BlockTile tile{};
   tile.codes = cutter.take<int8_t>(blocks * kBlockCols * width);
-  tile.start32 = cutter.take<int32_t>(blocks * width);
-  tile.start16 = cutter.take<int32_t>(blocks * 2 * width);
-  tile.pair32 = cutter.take<int16_t>((blocks + 1) / 2 * 2 * width);
-  tile.pair16 = cutter.take<int16_t>(blocks * 2 * width);
+  if (group_blocks == 2) {
+    tile.start32 = cutter.take<int32_t>(blocks * width);
+  } else {
+    tile.start16 = cutter.take<int32_t>(blocks * 2 * width);
+    tile.pair32 = cutter.take<int16_t>((blocks + 1) / 2 * 2 * width);
+    tile.pair16 = cutter.take<int16_t>(blocks * 2 * width);
+  }
   tile.scale = cutter.take<float>(ceil_div(blocks, group_blocks) * width);
   tile.width = width;
   tile.group_blocks = group_blocks;

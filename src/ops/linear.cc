@@ -144,22 +144,11 @@ class PanelRun {
       const uint8_t* ahead = panel_ + (begin + count) * block_bytes;
       const int64_t share = round_up<int64_t>(ceil_div(kUnpackBlocks * block_bytes, last_ - first_), 64);
       for (int64_t t = first_; t < last_; ++t, ahead += share) {
-        scratch_.tiles[t - first_] = {nullptr, &scratch_.unpacked, block_tile_at(t, begin), count,
+        scratch_.tiles[t - first_] = {nullptr, &scratch_.unpacked, advance(x_.block_tile(t), begin), count,
                                       output(t, begin == 0, begin + count == blocks), ahead, share};
       }
       kernel(scratch_.tiles, last_ - first_);
     }
-  }
-
-  BlockTile block_tile_at(int64_t tile, int64_t block) const {
-    BlockTile x = x_.block_tile(tile);
-    x.codes += block * kBlockCols * x.width;
-    x.start32 += block * x.width;
-    x.start16 += block * 2 * x.width;
-    x.pair32 += block * x.width;  // one pair per two blocks
-    x.pair16 += block * 2 * x.width;
-    x.scale += block / x.group_blocks * x.width;
-    return x;
   }
 
   void whole_rows() {

@@ -103,94 +103,171 @@ inline __attribute__((always_inline)) __mmask16 first_lanes(int64_t n) {
 
 float max_magnitude(const float* x, int64_t n) {
   __m512 most = _mm512_setzero_ps();
-  for (int64_t i = 0; i < n; i += 16) {
-    most = _mm512_max_ps(_mm512_abs_ps(_mm512_maskz_loadu_ps(first_lanes(n - i), x + i)), most);
-  }
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) most = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + i)), most);
+  if (i < n) most = _mm512_max_ps(_mm512_abs_ps(_mm512_maskz_loadu_ps(first_lanes(n - i), x + i)), most);
   return _mm512_reduce_max_ps(most);
 }
 
-// 16 columns -> int8, columns from n on are zeros.
-inline __attribute__((always_inline)) __m128i round16(const float* x, int64_t n, __m512 inverse) {
-  const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(first_lanes(n), x), inverse);
-  return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
+// 32 columns -> int8, columns from n on are zeros.
+inline __attribute__((always_inline)) __m256i round32(const float* x, int64_t n, float inverse) {
+  const __m512 factor = _mm512_set1_ps(inverse);
+  const bool whole = n >= kBlockCols;
+  const __m512 v0 = whole ? _mm512_loadu_ps(x) : _mm512_maskz_loadu_ps(first_lanes(n), x);
+  const __m512 v1 = whole ? _mm512_loadu_ps(x + 16) : _mm512_maskz_loadu_ps(first_lanes(n - 16), x + 16);
+  const __m128i q0 = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v0, factor)));
+  const __m128i q1 = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v1, factor)));
+  return _mm256_set_m128i(q1, q0);
 }
-// 16 bytes -> 4 words, `width` words apart.
-inline __attribute__((always_inline)) void scatter4(__m128i bytes, int8_t* out, int64_t width) {
-  alignas(16) int32_t words[4];
-  _mm_store_si128(reinterpret_cast<__m128i*>(words), bytes);
-  for (int i = 0; i < 4; ++i) __builtin_memcpy(out + i * width * 4, words + i, 4);
-}
+
+// One block of W tokens, 8 words of 4 columns each: token by token -> word by word.
+template <int W>
+struct Interleave {
+  static constexpr int kVectors = (8 * W + 15) / 16;
+  struct Tables {
+    int32_t index[kVectors][16];
+    uint16_t upper[kVectors];  // lanes that come from tokens 4 to 7
+  };
+  static constexpr Tables make() {
+    Tables tables{};
+    for (int i = 0; i < 8 * W; ++i) {
+      const int word = i / W, token = i % W;
+      tables.index[i / 16][i % 16] = token % 4 * 8 + word;
+      if (token >= 4) tables.upper[i / 16] = static_cast<uint16_t>(tables.upper[i / 16] | 1 << i % 16);
+    }
+    return tables;
+  }
+  static constexpr Tables kTables = make();
+
+  static inline __attribute__((always_inline)) __m512i pair(const __m256i (&q)[W], int t) {
+    const __m512i first = _mm512_castsi256_si512(q[t < W ? t : 0]);
+    return t + 1 < W ? _mm512_inserti64x4(first, q[t + 1 < W ? t + 1 : 0], 1) : first;
+  }
+  static inline __attribute__((always_inline)) void store(const __m256i (&q)[W], int8_t* out) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) {
+      const __m512i index = _mm512_loadu_si512(kTables.index[i]);
+      __m512i v = _mm512_permutex2var_epi32(pair(q, 0), index, pair(q, 2));
+      if (W > 4) {
+        v = _mm512_mask_mov_epi32(v, kTables.upper[i], _mm512_permutex2var_epi32(pair(q, 4), index, pair(q, 6)));
+      }
+      const __mmask16 used = static_cast<__mmask16>(8 * W - 16 * i >= 16 ? 0xffff : 0x00ff);
+      _mm512_mask_storeu_epi32(out + 64 * i, used, v);
+    }
+  }
+};
 
 // Sums of 4 bytes each.
 inline __attribute__((always_inline)) __m256i word_sums(__m256i bytes) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes), _mm256_set1_epi16(1));
 }
 
-// One token's next (up to 4) blocks: codes and sums. `n` columns are left in the row.
-inline __attribute__((always_inline)) void quantize_four(const float* x, int64_t n, int64_t b, int64_t blocks,
-                                                         int64_t t, __m512 inverse, const BlockTile& out) {
-  const int64_t w = out.width;
-  __m256i words[4];
-  for (int i = 0; i < 4; ++i) {
-    words[i] = _mm256_setzero_si256();
-    if (i >= blocks) continue;
-    const __m128i q0 = round16(x + 32 * i, n - 32 * i, inverse),
-                  q1 = round16(x + 32 * i + 16, n - 32 * i - 16, inverse);
-    scatter4(q0, out.codes + ((b + i) * 8 * w + t) * 4, w);
-    scatter4(q1, out.codes + (((b + i) * 8 + 4) * w + t) * 4, w);
-    words[i] = word_sums(_mm256_set_m128i(q1, q0));
-  }
-  // Two rounds of pairwise sums leave the first halves of the four blocks in the low, the second halves in the high
-  // lane.
-  const __m256i sums = _mm256_hadd_epi32(_mm256_hadd_epi32(words[0], words[1]), _mm256_hadd_epi32(words[2], words[3]));
-  alignas(32) int32_t half[2][4];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(half), sums);
-  for (int64_t i = 0; i < blocks; ++i) {
-    const int32_t s0 = half[0][i], s1 = half[1][i];
-    out.start32[(b + i) * w + t] = -128 * (s0 + s1);
-    out.start16[(b + i) * 2 * w + t] = -32 * s0;
-    out.start16[((b + i) * 2 + 1) * w + t] = -32 * s1;
-    out.pair16[((b + i) * w + t) * 2] = static_cast<int16_t>(s0);
-    out.pair16[((b + i) * w + t) * 2 + 1] = static_cast<int16_t>(s1);
-  }
-  for (int64_t i = 0; i < blocks; i += 2) {
-    out.pair32[((b + i) / 2 * w + t) * 2] = static_cast<int16_t>(half[0][i] + half[1][i]);
-    out.pair32[((b + i) / 2 * w + t) * 2 + 1] = static_cast<int16_t>(half[0][i + 1] + half[1][i + 1]);
+// Sums of both halves of a block; lanes are tokens. Two rounds of pairwise sums leave the first halves of four tokens in
+// the low, the second halves in the high 128 bits.
+template <int W>
+inline __attribute__((always_inline)) void half_sums(const __m256i (&q)[W], __m256i& first, __m256i& second) {
+  const auto four = [&](int t) __attribute__((always_inline)) {
+    const auto words = [&](int i) { return i < W ? word_sums(q[i < W ? i : 0]) : _mm256_setzero_si256(); };
+    return _mm256_hadd_epi32(_mm256_hadd_epi32(words(t), words(t + 1)), _mm256_hadd_epi32(words(t + 2), words(t + 3)));
+  };
+  const __m256i low = four(0), high = W > 4 ? four(4) : _mm256_setzero_si256();
+  first = _mm256_permute2x128_si256(low, high, 0x20);
+  second = _mm256_permute2x128_si256(low, high, 0x31);
+}
+
+template <int W>
+void quantize_tile(const float* x, int64_t stride, int64_t cols, const BlockTile& out) {
+  constexpr __mmask8 tokens = static_cast<__mmask8>((1 << W) - 1);
+  const int64_t blocks = (cols + kBlockCols - 1) / kBlockCols, group_cols = out.group_blocks * kBlockCols;
+  const bool super = out.group_blocks != 2;
+  for (int64_t begin = 0; begin < blocks; begin += out.group_blocks) {
+    const int64_t end = blocks - begin < out.group_blocks ? blocks : begin + out.group_blocks;
+    const int64_t at = begin * kBlockCols, left = cols - at < group_cols ? cols - at : group_cols;
+    alignas(32) float most[8] = {};
+    for (int t = 0; t < W; ++t) most[t] = max_magnitude(x + t * stride + at, left);
+    const __m256 magnitude = _mm256_load_ps(most), top = _mm256_set1_ps(127.0f);
+    _mm256_mask_storeu_ps(out.scale + begin / out.group_blocks * W, tokens, _mm256_div_ps(magnitude, top));
+    alignas(32) float inverse[8];
+    const __mmask8 nonzero = _mm256_cmp_ps_mask(magnitude, _mm256_setzero_ps(), _CMP_GT_OQ);
+    _mm256_store_ps(inverse, _mm256_maskz_div_ps(nonzero, top, magnitude));
+
+    __m256i even = _mm256_setzero_si256();  // sums of the pair's first block
+    for (int64_t b = begin; b < end; ++b) {
+      __m256i q[W];
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) q[t] = round32(x + t * stride + b * kBlockCols, cols - b * kBlockCols, inverse[t]);
+      Interleave<W>::store(q, out.codes + b * kBlockCols * W);
+      __m256i first, second;
+      half_sums<W>(q, first, second);
+      const __m256i sum = _mm256_add_epi32(first, second), low = _mm256_set1_epi32(0xffff);
+      if (!super) {
+        const __m256i start = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(sum, 7));
+        _mm256_mask_storeu_epi32(out.start32 + b * W, tokens, start);
+        continue;
+      }
+      const auto pair_up = [&](__m256i p, __m256i n) {
+        return _mm256_or_si256(_mm256_and_si256(p, low), _mm256_slli_epi32(n, 16));
+      };
+      const auto start16 = [](__m256i half) {
+        return _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(half, 5));
+      };
+      _mm256_mask_storeu_epi32(out.start16 + 2 * b * W, tokens, start16(first));
+      _mm256_mask_storeu_epi32(out.start16 + (2 * b + 1) * W, tokens, start16(second));
+      _mm256_mask_storeu_epi32(out.pair16 + b * 2 * W, tokens, pair_up(first, second));
+      const bool odd = b % 2 != 0;
+      _mm256_mask_storeu_epi32(out.pair32 + b / 2 * 2 * W, tokens,
+                               odd ? pair_up(even, sum) : pair_up(sum, _mm256_setzero_si256()));
+      even = sum;
+    }
   }
 }
+
+template <int W>
+void quantize_row_tile(const float* x, int64_t stride, int64_t cols, const RowTile& out) {
+  float inverse[W];
+  __m256i sum[W];
+  for (int t = 0; t < W; ++t) {
+    const float most = max_magnitude(x + t * stride, cols);
+    out.scale[t] = most / 127.0f;
+    inverse[t] = most > 0 ? 127.0f / most : 0.0f;
+    sum[t] = _mm256_setzero_si256();
+  }
+  for (int64_t i = 0; i < cols; i += kBlockCols) {
+    __m256i q[W];
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) {
+      q[t] = round32(x + t * stride + i, cols - i, inverse[t]);
+      sum[t] = _mm256_add_epi32(sum[t], word_sums(q[t]));
+    }
+    Interleave<W>::store(q, out.codes + i * W);
+  }
+  for (int t = 0; t < W; ++t) out.sum[t] = _mm512_reduce_add_epi32(_mm512_zextsi256_si512(sum[t]));
+}
+
+template <int N>
+struct Int {
+  static constexpr int value = N;
+};
+template <class F>
+inline __attribute__((always_inline)) void by_width(int64_t width, F f) {
+  switch (width) {
+    case 1: return f(Int<1>());
+    case 2: return f(Int<2>());
+    case 3: return f(Int<3>());
+    case 4: return f(Int<4>());
+    case 5: return f(Int<5>());
+    case 6: return f(Int<6>());
+    case 7: return f(Int<7>());
+    default: return f(Int<8>());
+  }
+}
+static_assert(kBlockTokens == 8);
 
 void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTile& out) {
-  const int64_t w = out.width, blocks = (cols + kBlockCols - 1) / kBlockCols;
-  for (int64_t t = 0; t < w; ++t) {
-    for (int64_t begin = 0; begin < blocks; begin += out.group_blocks) {
-      const int64_t end = blocks - begin < out.group_blocks ? blocks : begin + out.group_blocks;
-      const float* row = x + t * stride;
-      const int64_t first = begin * kBlockCols, last = end * kBlockCols < cols ? end * kBlockCols : cols;
-      const float most = max_magnitude(row + first, last - first);
-      out.scale[begin / out.group_blocks * w + t] = most / 127.0f;
-      const __m512 inverse = _mm512_set1_ps(most > 0 ? 127.0f / most : 0.0f);
-      for (int64_t b = begin; b < end; b += 4) {
-        quantize_four(row + b * kBlockCols, cols - b * kBlockCols, b, end - b < 4 ? end - b : 4, t, inverse, out);
-      }
-    }
-  }
+  by_width(out.width, [&](auto width) { quantize_tile<decltype(width)::value>(x, stride, cols, out); });
 }
-
 void quantize_rows(const float* x, int64_t stride, int64_t cols, const RowTile& out) {
-  const int64_t w = out.width, padded = (cols + kBlockCols - 1) / kBlockCols * kBlockCols;
-  for (int64_t t = 0; t < w; ++t) {
-    const float* row = x + t * stride;
-    const float most = max_magnitude(row, cols);
-    const __m512 inverse = _mm512_set1_ps(most > 0 ? 127.0f / most : 0.0f);
-    __m512i sum = _mm512_setzero_si512();
-    for (int64_t i = 0; i < padded; i += 16) {
-      const __m128i q = round16(row + i, cols - i, inverse);
-      scatter4(q, out.codes + (i / 4 * w + t) * 4, w);
-      sum = _mm512_add_epi32(sum, _mm512_cvtepi8_epi32(q));
-    }
-    out.sum[t] = _mm512_reduce_add_epi32(sum);
-    out.scale[t] = most / 127.0f;
-  }
+  by_width(out.width, [&](auto width) { quantize_row_tile<decltype(width)::value>(x, stride, cols, out); });
 }
 
 }  // namespace

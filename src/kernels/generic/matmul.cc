@@ -53,7 +53,10 @@ void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTi
         out.codes[((b * 8 + i / 4) * w + t) * 4 + i % 4] = q;
         sums[i / 16] += q;
       }
-      out.start32[b * w + t] = -128 * (sums[0] + sums[1]);
+      if (out.group_blocks == 2) {
+        out.start32[b * w + t] = -128 * (sums[0] + sums[1]);
+        continue;
+      }
       for (int h = 0; h < 2; ++h) {
         out.start16[(b * 2 + h) * w + t] = -32 * sums[h];
         out.pair16[(b * w + t) * 2 + h] = static_cast<int16_t>(sums[h]);
@@ -191,9 +194,11 @@ void add_block(const BlockTask& task, int64_t b, int64_t t, float* acc) {
   constexpr int halves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
   const int shift = (halves == 2 ? 5 : 7) - w.offset_shift;
   for (int h = 0; h < halves; ++h) {
-    const int32_t start = halves == 2 ? x.start16[(b * 2 + h) * x.width + t] : x.start32[b * x.width + t];
+    int32_t start = 0;
+    if (kind == kScale16) start = x.start16[(b * 2 + h) * x.width + t] >> shift;
+    if (kind == kScale32) start = x.start32[b * x.width + t] >> shift;
     int32_t sums[kR];
-    for (int r = 0; r < kR; ++r) sums[r] = w.offset_shift < 0 ? 0 : start >> shift;
+    for (int r = 0; r < kR; ++r) sums[r] = start;
     dot_steps(w.codes + b * w.code_stride, x.codes + (b * 8 * x.width + t) * 4, x.width, h * 8 / halves,
               (h + 1) * 8 / halves, sums);
     const float* scale = w.scale + (b * halves + h) * kR;
@@ -214,10 +219,9 @@ void add_mins(const BlockTask& task, int64_t begin, int64_t end, int64_t t, floa
   for (int64_t b = begin; b < end; ++b) {
     for (int r = 0; r < kR; ++r) {
       if (kind == kScale32Min) {
-        sums[r] -= w.mins[(b / 2 * kR + r) * 2 + b % 2] * (x.start32[b * x.width + t] / 128);
+        sums[r] += w.mins[(b / 2 * kR + r) * 2 + b % 2] * x.pair32[(b / 2 * x.width + t) * 2 + b % 2];
       } else {
-        for (int h = 0; h < 2; ++h)
-          sums[r] -= w.mins[(b * kR + r) * 2 + h] * (x.start16[(b * 2 + h) * x.width + t] / 32);
+        for (int h = 0; h < 2; ++h) sums[r] += w.mins[(b * kR + r) * 2 + h] * x.pair16[(b * x.width + t) * 2 + h];
       }
     }
   }

@@ -137,7 +137,7 @@ struct Tile {
     int32x4_t dot[W][V];
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
-      const int32_t* start = kHalves == 2 ? x.start16 + (b * 2 + half) * W + t : x.start32 + b * W + t;
+      const int32_t* start = !kOffset ? nullptr : kHalves == 2 ? x.start16 + (b * 2 + half) * W + t : x.start32 + b * W + t;
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) dot[t][v] = vdupq_n_s32(kOffset ? *start >> shift : 0);
     }

@@ -155,7 +155,10 @@ void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTi
       const int8x16x2_t q = round32(row + begin, cols - begin, inverse);
       scatter8(q, out.codes + (b * 8 * w + t) * 4, w);
       const int32_t sums[2] = {vaddlvq_s8(q.val[0]), vaddlvq_s8(q.val[1])};
-      out.start32[b * w + t] = -128 * (sums[0] + sums[1]);
+      if (out.group_blocks == 2) {
+        out.start32[b * w + t] = -128 * (sums[0] + sums[1]);
+        continue;
+      }
       for (int h = 0; h < 2; ++h) {
         out.start16[(b * 2 + h) * w + t] = -32 * sums[h];
         out.pair16[(b * w + t) * 2 + h] = static_cast<int16_t>(sums[h]);
