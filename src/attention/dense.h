@@ -23,8 +23,8 @@ struct DenseAttentionSettings {
   int64_t window = 0;        // tokens that a query sees including itself; 0: all
   RopeSettings rope;
   float qk_norm_eps = 0;     // used with q_norm/k_norm weights
-  DType k_dtype = DType::kF16;  // of the cache: f32, f16, bf16, q8_0
-  DType v_dtype = DType::kF16;
+  DType k_dtype = DType::kBF16;  // of the cache: f32, f16, bf16, q8_0
+  DType v_dtype = DType::kBF16;
 };
 
 struct DenseAttentionWeights {

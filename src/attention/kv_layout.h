@@ -16,8 +16,8 @@ namespace tessera {
 std::optional<KvType> kv_type(DType dtype);
 
 struct KvLayout {
-  KvType k_type = kKvF16;
-  KvType v_type = kKvF16;
+  KvType k_type = kKvBf16;
+  KvType v_type = kKvBf16;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   uint64_t k_block_bytes = 0;  // of one head in one page

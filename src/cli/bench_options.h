@@ -27,7 +27,7 @@ struct BenchOptions {
   std::vector<int64_t> batches = {512};
   std::vector<int64_t> threads;  // empty: the default
   std::vector<std::string> weights = {"stored"};  // parse_weights()
-  std::vector<DType> k_types = {DType::kF16}, v_types = {DType::kF16};
+  std::vector<DType> k_types = {DType::kBF16}, v_types = {DType::kBF16};
   int64_t repetitions = 5;
   int64_t delay_seconds = 0;
   bool warm_up = true;
@@ -41,7 +41,7 @@ struct BenchOptions {
 struct BenchCase {
   std::string model, weights = "stored";
   int64_t threads = 0, batch = 512;
-  DType k_type = DType::kF16, v_type = DType::kF16;
+  DType k_type = DType::kBF16, v_type = DType::kBF16;
   int64_t prompt = 0, generate = 0, depth = 0, streams = 1;
 
   bool same_engine(const BenchCase& o) const {

@@ -27,7 +27,7 @@ struct ModelFlags {
 
 struct EngineFlags {
   EngineOptions options;
-  std::string k_type = "f16", v_type = "f16";  // f32, f16, bf16 or q8_0
+  std::string k_type = "bf16", v_type = "bf16";  // f32, f16, bf16 or q8_0
 };
 
 void add_model_flags(CLI::App& app, ModelFlags* flags);

@@ -57,7 +57,7 @@ void add_plan_options(CLI::App* app, PlanCommand* command) {
   space->add_flag("--all-layouts", o->all_layouts, "also layouts that the hardware's software does not have");
   space->add_option("--weights", o->weight_types, "weight types: bf16, int8, int4, q4_k ...; default: as stored")
       ->delimiter(',');
-  space->add_option("--kv", o->kv_type, "type of the KV cache (f16)");
+  space->add_option("--kv", o->kv_type, "type of the KV cache (bf16)");
   space->add_option("--objective", o->objective, "latency, cost or balanced");
 
   auto* limits = app->add_option_group("Limits");

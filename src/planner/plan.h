@@ -18,7 +18,7 @@ struct PlanOptions {
   std::vector<int64_t> chips, batches;
   std::vector<std::string> weight_types;
   std::string mesh, prefill_layout, decode_layout;
-  std::string kv_type = "f16";
+  std::string kv_type = "bf16";
   int64_t prompt_tokens = 512, generated_tokens = 128;
   int64_t max_chips = 0;  // 0: 256, or 16 machines
   std::string objective;  // latency, cost, balanced; empty: latency on CPUs, balanced elsewhere

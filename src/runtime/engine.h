@@ -28,8 +28,8 @@ struct EngineOptions {
   int64_t context_tokens = 0;   // of one sequence; 0: what the model was trained with (at most 4096 unless asked for)
   int64_t max_sequences = 1;    // state is reserved for this many full sequences
   int64_t batch_tokens = 512;   // most rows of one forward pass (prefill chunk)
-  DType k_dtype = DType::kF16;
-  DType v_dtype = DType::kF16;
+  DType k_dtype = DType::kBF16;
+  DType v_dtype = DType::kBF16;
 };
 
 enum class FinishReason { kStop, kLength, kContextFull, kCancelled, kError };
