@@ -2,6 +2,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <limits>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -23,17 +25,14 @@ struct InspectArguments {
 
 // Memory of an engine before anything is loaded.
 struct MemoryEstimate {
-  double weights = 0;  // packed; an untied embedding table stays in the file
+  double weights = 0;  // packed, and the embedding table, whose rows are read from the file's pages
   double state = 0;
   double total() const { return weights + state; }
 };
 
 MemoryEstimate estimate(const Checkpoint& checkpoint, const ModelSpec& spec, int64_t context_tokens) {
   MemoryEstimate memory;
-  for (const WeightInfo& info : checkpoint.weights->weights()) {
-    if (info.name == "token_embd.weight" && !spec.tied_embeddings) continue;
-    memory.weights += static_cast<double>(info.bytes);
-  }
+  for (const WeightInfo& info : checkpoint.weights->weights()) memory.weights += static_cast<double>(info.bytes);
   const int64_t pages = (context_tokens + kPageTokens - 1) / kPageTokens;
   for (const LayerSpec& layer : spec.layers) {
     memory.state += static_cast<double>(dense_attention_state(layer.attention).page_bytes) * static_cast<double>(pages);
@@ -93,15 +92,40 @@ void print_tensors(const WeightSource& weights) {
   }
 }
 
+using Json = nlohmann::ordered_json;
+
+template <class T>
+Json json_scalar(const T& value) {
+  // The shortest number that means the same f32: 1e-05, not 9.99999974737875e-06.
+  if constexpr (std::is_same_v<T, float>) return std::strtod(fmt::format("{}", value).c_str(), nullptr);
+  return value;
+}
+
+// {"type": "u32", "value": 2048}; of an array at most `most` items, and then "cut": true.
+Json json_metadata(const MetadataValue& value, size_t most) {
+  Json out = {{"type", describe_type(value)}, {"value", nullptr}};
+  if (const auto* scalar = std::get_if<MetadataScalar>(&value)) {
+    out["value"] = std::visit([](const auto& v) { return json_scalar(v); }, *scalar);
+    return out;
+  }
+  const auto add_items = [&](const auto& items) {
+    using T = typename std::decay_t<decltype(items)>::value_type;
+    out["value"] = Json::array();
+    for (size_t i = 0; i < std::min(items.size(), most); ++i) out["value"].push_back(json_scalar<T>(items[i]));
+    if (items.size() > most) out["cut"] = true;
+  };
+  std::visit(add_items, std::get<MetadataArray>(value));
+  return out;
+}
+
 std::string json_text(const Checkpoint& checkpoint, const ModelSpec* spec, const MemoryEstimate& memory,
-                      int64_t context) {
-  nlohmann::ordered_json out;
+                      int64_t context, size_t most_items) {
+  Json out;
   out["path"] = checkpoint.path;
   out["format"] = checkpoint.format;
-  for (const auto& [key, value] : checkpoint.metadata)
-    out["metadata"][key] = {{"type", describe_type(value)}, {"value", describe_value(value)}};
+  for (const auto& [key, value] : checkpoint.metadata) out["metadata"][key] = json_metadata(value, most_items);
   for (const WeightInfo& info : checkpoint.weights->weights()) {
-    nlohmann::ordered_json shape = nlohmann::json::array();
+    Json shape = Json::array();
     for (int d = 0; d < info.shape.rank(); ++d) shape.push_back(info.shape[d]);
     out["tensors"].push_back(
         {{"name", info.name}, {"type", to_string(info.dtype)}, {"shape", shape}, {"bytes", info.bytes}});
@@ -133,7 +157,9 @@ Status inspect(const InspectArguments& a) {
     memory = estimate(checkpoint, *spec, context);
   }
   if (a.json) {
-    fmt::print("{}", json_text(checkpoint, spec.ok() ? &*spec : nullptr, memory, context));
+    constexpr size_t kMostItems = 64;  // a vocabulary is long
+    const size_t most_items = a.metadata ? std::numeric_limits<size_t>::max() : kMostItems;
+    fmt::print("{}", json_text(checkpoint, spec.ok() ? &*spec : nullptr, memory, context, most_items));
     return {};
   }
   fmt::print("{} ({})\n\n", checkpoint.path, checkpoint.format);
@@ -170,7 +196,7 @@ void add_inspect_verb(CLI::App& app, VerbRunner run) {
   show->add_flag("--metadata", a->metadata, "List the metadata");
   show->add_flag("--tensors", a->tensors, "List the tensors");
   show->add_flag("--kernels", a->kernels, "Show which kernel layer fills what on this processor");
-  show->add_flag("--json", a->json, "Everything as JSON");
+  show->add_flag("--json", a->json, "Everything as JSON; arrays of metadata whole only with --metadata");
   verb->footer(
       "Only the header is read: a file of which the first megabytes are there is enough.\n\n"
       "Examples:\n"

@@ -8,6 +8,16 @@ count_files() { find "$work" -maxdepth 1 -name "$1*" | wc -l; }
 expect "inspect --json" 0 "$tessera" inspect "$model" --json
 check "inspect --json: architecture" test "$(json inspect /spec/architecture)" = '"llama"'
 check "inspect --json: memory" test "$(json inspect /memory/weights_bytes | cut -d. -f1)" -gt 1000000
+check "inspect --json: numbers are numbers" test "$(json inspect /metadata/llama.block_count/value)" = 6
+check "inspect --json: strings are strings" test "$(json inspect /metadata/general.architecture/value)" = '"llama"'
+check "inspect --json: floats as short as they were" test "$(json inspect /metadata/llama.attention.layer_norm_rms_epsilon/value)" = 1e-05
+check "inspect --json: arrays are arrays" test "$(json inspect /metadata/tokenizer.ggml.token_type/value/3)" -ge 1
+check "inspect --json: long arrays are cut" test "$(json inspect /metadata/tokenizer.ggml.tokens/cut)" = true
+expect "inspect --json --metadata" 0 "$tessera" inspect "$model" --json --metadata
+check "inspect --json --metadata: arrays are whole" test -n "$(json inspect /metadata/tokenizer.ggml.tokens/value/4095)"
+expect "inspect of an untied model" 0 "$tessera" inspect "$root/tests/golden/llama-gqa/model.gguf" --json
+weights=$(json inspect /memory/weights_bytes | cut -d. -f1)
+check "its embedding counts as memory" test "$weights" -ge $(( $(stat -c %s "$root/tests/golden/llama-gqa/model.gguf") - 20000 ))
 expect "inspect --kernels" 0 "$tessera" inspect --kernels
 
 # quantize: llama-quantize's order, flags, types in any case.
