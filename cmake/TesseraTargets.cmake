@@ -68,7 +68,8 @@ endfunction()
 
 # tessera_test(NAME SOURCES f... [DEPS component...] [LIBS target...] [LABEL label])
 #   One ctest entry per test case, so that a skipped case is seen as skipped. TESSERA_SOURCE_DIR tells where models/ and
-#   tests/ are. Label: the component, or "system" for what spans folders; `ctest -L` picks by it.
+#   tests/ are. Label: the component, "system" for what spans folders, "threads" for what of it ThreadSanitizer runs;
+#   `ctest -L` picks by it.
 function(tessera_test name)
   cmake_parse_arguments(ARG "" "LABEL" "SOURCES;DEPS;LIBS" ${ARGN})
   if(NOT ARG_LABEL)
