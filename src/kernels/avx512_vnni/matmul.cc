@@ -53,27 +53,41 @@ struct Packed {
     return group(b) + kLayout.blocks_at + b % kLayout.group_blocks * kLayout.block_bytes;
   }
 
-  // Requests go to L2. Where lines are first touched in ascending order, one request per 512 bytes keeps the hardware's
-  // stream prefetcher going, which then reaches 90 % of the bandwidth of one core. Formats with planes or group heads
-  // are touched out of order and lose the stream: every line is requested, which the core's miss buffers bound to 70 %.
-  // (L1 requests instead: 64 % and 40 %.) With several tiles of tokens each tile's pass fetches a share of the next panel:
-  // otherwise the first pass waits for memory and the others leave it idle.
+  // The hardware follows a stream whose lines are touched in ascending order, nudged by one request per 512 bytes (into L2, 4
+  // KiB ahead). Planes are not needed in that order and compilers reorder loads, so every line is touched by a load of its
+  // own first. With several tiles of tokens each tile's pass fetches a share of the next panel instead: otherwise the first
+  // pass waits for memory and the others leave it idle.
   inline __attribute__((always_inline)) void prefetch(int64_t b) const {
     if (ahead != nullptr) {
       const auto* line = reinterpret_cast<const char*>(ahead + b * ahead_bytes);
       for (int64_t i = 0; i < ahead_bytes; i += 64) _mm_prefetch(line + i, _MM_HINT_T1);
       return;
     }
-    constexpr int bytes = kLayout.group_bytes / kLayout.group_blocks;
-    constexpr bool ascending = kLayout.group_blocks == 1 && kLayout.bits_at < 0;
-    constexpr int step = ascending ? 512 : 64;
-    const auto* line = reinterpret_cast<const char*>(panel + b * bytes + (ascending ? 4096 : 8192));
-#pragma GCC unroll 16
-    for (int i = 0; i < bytes; i += step) _mm_prefetch(line + i, _MM_HINT_T1);
+    constexpr int head = kLayout.blocks_at, bytes = kLayout.block_bytes;
+    const uint8_t* at = block(b);
+    if (kLayout.group_blocks == 1 || b % kLayout.group_blocks == 0) touch<head>(at - head);
+    if (codec != kPackedQ8_0) touch<bytes>(at);
+    constexpr int average = kLayout.group_bytes / kLayout.group_blocks;
+    const auto* line = reinterpret_cast<const char*>(panel + b * average + 4096);
+#pragma GCC unroll 4
+    for (int i = 0; i < average; i += 512) _mm_prefetch(line + i, _MM_HINT_T1);
+  }
+  static inline __attribute__((always_inline)) __m512i load_in_order(const uint8_t* p) {
+    __m512i v;
+    asm volatile("vmovdqu64 %1, %0" : "=v"(v) : "m"(*reinterpret_cast<const __m512i_u*>(p)));
+    return v;
+  }
+  template <int bytes>
+  static inline __attribute__((always_inline)) void touch(const uint8_t* p) {
+#pragma GCC unroll 20
+    for (int i = 0; i < bytes; i += 64) {
+      uint32_t word;
+      asm volatile("movl %1, %0" : "=r"(word) : "m"(*(p + i)));
+    }
   }
   inline __attribute__((always_inline)) __m512i code(int64_t b, int step, int h) const {
     const uint8_t* p = block(b) + 64 * h;
-    if constexpr (codec == kPackedQ8_0) return load(p + 128 * step);
+    if constexpr (codec == kPackedQ8_0) return load_in_order(p + 128 * step);
     __m512i v = _mm512_setzero_si512();
     if constexpr (kLayout.nibbles != 0) {
       v = load(p + 128 * (step % 4));
