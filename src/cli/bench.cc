@@ -11,6 +11,7 @@
 #include "cli/bench_output.h"
 #include "cli/bench_run.h"
 #include "cli/probe.h"
+#include "formats/text.h"
 
 namespace tessera {
 namespace {
@@ -89,7 +90,7 @@ Status run_bench_compare(const std::string& path_a, const std::string& path_b, c
   if (comparisons.empty()) {
     return not_found("no test is in both files: {} in {}, {} in {}", series[0].size(), path_a, series[1].size(), path_b);
   }
-  print(stdout, comparison_table(comparisons, options));
+  print(stdout, printable(comparison_table(comparisons, options), NewLines::kKeep));
   const auto slower = std::ranges::count_if(comparisons, [](const Comparison& c) {
     return c.verdict == Comparison::Verdict::kSlower;
   });

@@ -1,4 +1,5 @@
 #include "cli/bench_model.h"
+#include "formats/text.h"
 
 #include <algorithm>
 #include <map>
@@ -76,7 +77,7 @@ BenchModelInfo describe_model(const Checkpoint& checkpoint) {
     info.parameters += w.shape.elements();
   }
   const auto architecture = checkpoint.metadata.text("general.architecture");
-  info.type = fmt::format("{} {} {}", architecture.ok() ? std::string(*architecture) : "unknown", parameter_text(info.parameters),
+  info.type = fmt::format("{} {} {}", architecture.ok() ? quotable(*architecture) : "unknown", parameter_text(info.parameters),
                           file_type_name(checkpoint.metadata, dominant_dtype(*checkpoint.weights)));
   info.fingerprint = model_fingerprint(*checkpoint.weights);
   return info;

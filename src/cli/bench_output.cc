@@ -5,6 +5,7 @@
 
 #include "base/cpu_features.h"
 #include "cli/build_commit.h"
+#include "formats/text.h"
 #include "planner/search.h"
 #include "probe/statistics.h"
 
@@ -25,8 +26,13 @@ Json state_names(const BenchResult& r) {
   return names;
 }
 
+// File names may be no UTF-8.
+std::string json_text(const Json& record, int indent) {
+  return record.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 // A value as one CSV or SQL cell; arrays become their JSON text.
-std::string cell(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string cell(const Json& value) { return value.is_string() ? printable(value.get<std::string>()) : value.dump(); }
 
 std::string quoted(std::string text, char quote) {
   for (size_t at = 0; (at = text.find(quote, at)) != std::string::npos; at += 2) text.insert(at, 1, quote);
@@ -186,8 +192,8 @@ std::string BenchPrinter::result(const BenchResult& result) {
       if (median_limit(result) > 1) (result.model.in_cache ? in_cache_ : above_limit_) = true;
       uncalibrated_ |= result.prediction.below_calibrated_size;
       return markdown_row(result);
-    case BenchFormat::kJson: return (first ? "" : ",\n") + record.dump(2);
-    case BenchFormat::kJsonLines: return record.dump() + "\n";
+    case BenchFormat::kJson: return (first ? "" : ",\n") + json_text(record, 2);
+    case BenchFormat::kJsonLines: return json_text(record, -1) + "\n";
     case BenchFormat::kCsv: {
       const auto name = [](const std::string& key, const Json&) { return key; };
       const auto value = [](const std::string&, const Json& v) { return quoted(cell(v), '"'); };

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/console.h"
+#include "formats/text.h"
 
 namespace tessera {
 namespace {
@@ -161,7 +162,7 @@ Status converse(Chat& chat, const Request& settings, const GenerationOptions& op
     const Result<Generation> g = chat.say(message, settings, options, write_out);
     write_out("\n");
     if (!g.ok()) {
-      std::fprintf(stderr, "error: %s; /reset begins anew\n", g.status().message().c_str());
+      std::fprintf(stderr, "error: %s; /reset begins anew\n", printable(g.status().message()).c_str());
       continue;
     }
     ++turns;

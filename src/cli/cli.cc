@@ -13,6 +13,7 @@
 #include "cli/help.h"
 #include "cli/usage_error.h"
 #include "cli/verb.h"
+#include "formats/text.h"
 #include "kernels/kernels.h"
 
 namespace tessera {
@@ -36,7 +37,8 @@ enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2, kInterrupted = 130 };
 int report(const Status& status, const std::string& verb) {
   if (status.ok()) return kDone;
   if (status.code() == StatusCode::kCancelled) return kInterrupted;
-  std::fprintf(stderr, "%s: %s\n", verb.c_str(), status.message().c_str());
+  // Names of tensors, keys and files are in it.
+  std::fprintf(stderr, "%s: %s\n", verb.c_str(), printable(status.message()).c_str());
   // A message about a value that the parser let through begins with its flag.
   const bool is_usage = status.code() == StatusCode::kInvalidArgument && status.message().starts_with('-');
   return is_usage ? kUsage : kFailed;
@@ -96,7 +98,7 @@ int cli_main(int argc, char** argv) {
   try {
     return parse_and_run(app, std::move(arguments), exit_code);
   } catch (const std::system_error& error) {
-    std::fprintf(stderr, "tessera: %s\n", error.what());
+    std::fprintf(stderr, "tessera: %s\n", printable(error.what()).c_str());
     return kFailed;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "%s: out of memory\n", verb_name.c_str());

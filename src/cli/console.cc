@@ -14,6 +14,7 @@
 #include <iterator>
 
 #include "base/file_map.h"
+#include "formats/text.h"
 
 namespace tessera {
 namespace {
@@ -62,7 +63,7 @@ bool ProgressBar::update(uint64_t done, uint64_t total, const std::string& note)
     std::string bar(static_cast<size_t>(filled), '#');
     bar.resize(kBarWidth, '.');
     const double left = share > 0 ? elapsed / share - elapsed : 0;
-    std::string line = fmt::format("{} [{}] {:3.0f} %  {:.0f} s left  {}", title_, bar, 100 * share, left, note);
+    std::string line = fmt::format("{} [{}] {:3.0f} %  {:.0f} s left  {}", title_, bar, 100 * share, left, printable(note));
     line.resize(std::min(line.size(), terminal_columns() - 1));  // a line that wraps could not be redrawn
     std::fprintf(stderr, "\r\033[K%s", line.c_str());
     std::fflush(stderr);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "cli/declaration.h"
+#include "formats/text.h"
 
 namespace tessera {
 namespace {
@@ -99,7 +100,7 @@ Result<std::vector<std::string>> translate_arguments(CLI::App& app, std::vector<
     const auto* foreign = std::ranges::find(kForeign, name, &Foreign::flag);
     if (foreign != std::end(kForeign) && !names.contains(name)) {
       if (foreign->refused) return invalid_argument("{}: {}", foreign->flag, foreign->why);
-      std::fprintf(stderr, "note: %s is ignored: %s\n", name.c_str(), foreign->why.data());
+      std::fprintf(stderr, "note: %s is ignored: %s\n", printable(name).c_str(), foreign->why.data());
       // A value never begins with a dash here, except a negative number.
       const bool has_next = i + 1 < arguments.size() && name == argument;
       if (foreign->takes_value && has_next && (!arguments[i + 1].starts_with('-') || is_number(arguments[i + 1]))) ++i;

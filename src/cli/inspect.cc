@@ -162,13 +162,13 @@ Status inspect(const InspectArguments& a) {
     fmt::print("{}", json_text(checkpoint, spec.ok() ? &*spec : nullptr, memory, context, most_items));
     return {};
   }
-  fmt::print("{} ({})\n\n", checkpoint.path, checkpoint.format);
+  fmt::print("{} ({})\n\n", printable(checkpoint.path), checkpoint.format);
   if (spec.ok()) {
     print_spec(*spec, *checkpoint.weights);
     fmt::print("memory           {} = weights {} + state of {} tokens {}\n", human_bytes(memory.total()),
                human_bytes(memory.weights), context, human_bytes(memory.state));
   } else {
-    fmt::print("not runnable     {}\n", spec.status().message());
+    fmt::print("not runnable     {}\n", printable(spec.status().message()));
   }
   fmt::print("\nweights by type\n");
   for (const auto& [type, t] : totals_by_type(*checkpoint.weights)) {

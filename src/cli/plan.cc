@@ -3,8 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
+#include <sstream>
 
 #include "cli/common_flags.h"
+#include "formats/text.h"
 #include "server/http_server.h"
 #include "server/plan_page.h"
 #include "server/uri.h"
@@ -97,7 +99,12 @@ Status run_plan(PlanCommand command) {
   if (options.model.empty() && needs_model) {
     TESSERA_ASSIGN_OR_RETURN(options.model, default_model_path());
   }
-  return command.serve.empty() ? plan_main(options, std::cout) : serve(command);
+  if (!command.serve.empty()) return serve(command);
+  if (options.json) return plan_main(options, std::cout);
+  std::ostringstream text;  // with names of models, hardware and files
+  const Status status = plan_main(options, text);
+  std::cout << printable(text.str(), NewLines::kKeep);
+  return status;
 }
 
 }  // namespace tessera

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "formats/text.h"
 #include "probe/statistics.h"
 
 namespace tessera {
@@ -114,7 +115,7 @@ Status run_probe(const ProbeVerbOptions& options) {
   for (const std::string& warning : disturbances_of(*report)) {
     if (options.json) fmt::print(stderr, "warning: {}\n", warning);  // the table has them
   }
-  fmt::print(stderr, "\nwritten to {}\n", path);
+  fmt::print(stderr, "\nwritten to {}\n", printable(path));
   return {};
 }
 

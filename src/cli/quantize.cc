@@ -14,6 +14,7 @@
 #include "cli/verb.h"
 #include "compress/rewrite.h"
 #include "compress/weight_recipe.h"
+#include "formats/text.h"
 #include "quant/block_format.h"
 
 namespace tessera {
@@ -63,7 +64,7 @@ Status write(const Checkpoint& checkpoint, const RewriteOptions& options, int th
                                                            return bar.update(done, total, name);
                                                          }));
   }
-  fmt::print("{}: {} -> {}, {:.2f} bits per weight", options.output, human_bytes(static_cast<double>(summary.input_bytes)),
+  fmt::print("{}: {} -> {}, {:.2f} bits per weight", printable(options.output), human_bytes(static_cast<double>(summary.input_bytes)),
              human_bytes(static_cast<double>(summary.output_bytes)),
              8.0 * static_cast<double>(summary.output_bytes) / static_cast<double>(summary.elements));
   if (summary.relative_error > 0) fmt::print(", relative error {:.4f}", summary.relative_error);

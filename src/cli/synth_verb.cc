@@ -6,6 +6,7 @@
 #include "cli/console.h"
 #include "cli/synth.h"
 #include "cli/verb.h"
+#include "formats/text.h"
 
 namespace tessera {
 namespace {
@@ -67,7 +68,7 @@ Status run_synth(const SynthArguments& a) {
     result = synthesize(options, [&](uint64_t done, uint64_t total) { return bar.update(done, total); });
   }
   if (!result.ok()) return result.status();
-  fmt::print("{}: {} parameters, {} bytes of weights\n", a.output, result->parameters, result->tensor_bytes);
+  fmt::print("{}: {} parameters, {} bytes of weights\n", printable(a.output), result->parameters, result->tensor_bytes);
   return {};
 }
 

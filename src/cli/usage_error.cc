@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "cli/declaration.h"
+#include "formats/text.h"
 
 namespace tessera {
 namespace {
@@ -119,7 +120,7 @@ std::string usage_error(CLI::App& app, const CLI::ParseError& error, const std::
   CLI::App& verb = selected(app);
   std::string line = full_name(verb) + ": " + message_of(verb, error, arguments);
   std::ranges::replace(line, '\n', ' ');
-  return line;
+  return printable(line);
 }
 
 }  // namespace tessera

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "formats/text.h"
+
 namespace tessera {
 namespace {
 
@@ -56,6 +58,17 @@ TEST(Metadata, ValueOrKeepsTypeErrors) {
   const Metadata m = sample();
   EXPECT_EQ(*Metadata::value_or(m.u64("missing"), uint64_t{9}), 9u);
   EXPECT_FALSE(Metadata::value_or(m.u64("name"), uint64_t{9}).ok());
+}
+
+TEST(Text, PrintableHasNoControlCharacters) {
+  EXPECT_EQ(printable("caf\u00e9 \U0001f600 ok"), "caf\u00e9 \U0001f600 ok");
+  EXPECT_EQ(printable("a\x1b[31m\r\x7f"), "a\\x1b[31m\\x0d\\x7f");
+  EXPECT_EQ(printable("\xc2\x9b" "31m"), "\\xc2\\x9b31m");  // CSI in one character
+  EXPECT_EQ(printable("\x9b\xff\xe2\x82"), "\\x9b\\xff\\xe2\\x82");
+  EXPECT_EQ(printable("a\nb"), "a\\nb");
+  EXPECT_EQ(printable("a\nb\x1b", NewLines::kKeep), "a\nb\\x1b");
+  EXPECT_EQ(printable(printable("\x1b\n")), printable("\x1b\n"));
+  EXPECT_EQ(quotable("ab\u00e9", 3), "ab...");
 }
 
 TEST(Metadata, Describe) {

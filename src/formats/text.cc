@@ -2,23 +2,54 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace tessera {
 
-std::string quotable(std::string_view text, size_t max_bytes) {
-  std::string out;
-  const std::string_view head = text.substr(0, max_bytes);
-  for (const char c : head) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte == '\n') {
-      out += "\\n";
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
+namespace {
+
+// Bytes of the UTF-8 character at the start of `text`; 0 when there is none. Lead and continuation bytes are enough to know
+// that a terminal will not take a byte for a control character.
+size_t utf8_length(std::string_view text) {
+  const auto lead = static_cast<unsigned char>(text[0]);
+  const size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+  if (length > text.size()) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
   }
-  if (text.size() > head.size()) out += "...";
+  return length;
+}
+
+bool is_control(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1) return first < 0x20 || first == 0x7f;
+  return first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text, NewLines new_lines) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t length = utf8_length(text);
+    const std::string_view character = text.substr(0, std::max<size_t>(1, length));
+    if (character == "\n") {
+      out += new_lines == NewLines::kKeep ? "\n" : "\\n";
+    } else if (length == 0 || is_control(character)) {
+      for (const char c : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else {
+      out += character;
+    }
+    text.remove_prefix(character.size());
+  }
   return out;
+}
+
+std::string quotable(std::string_view text, size_t max_bytes) {
+  // Not in the middle of a character.
+  size_t end = std::min(max_bytes, text.size());
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return printable(text.substr(0, end)) + (end < text.size() ? "..." : "");
 }
 
 std::string in_quotes(std::string_view text, size_t max_bytes) { return "\"" + quotable(text, max_bytes) + "\""; }

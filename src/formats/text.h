@@ -9,7 +9,13 @@
 
 namespace tessera {
 
-// Printable, at most max_bytes of the original (then "..."). UTF-8 passes unchanged.
+// The one function between foreign bytes and a terminal. Control characters (also those of two bytes, U+0080 to U+009F,
+// and bytes that are no UTF-8) as \x1b, a new line as \n unless it is to stay; other UTF-8 passes unchanged. What has gone through it
+// goes through unchanged.
+enum class NewLines { kEscape, kKeep };
+std::string printable(std::string_view text, NewLines new_lines = NewLines::kEscape);
+
+// printable(), at most max_bytes of the original (then "...").
 std::string quotable(std::string_view text, size_t max_bytes = 100);
 // The same between double quotes.
 std::string in_quotes(std::string_view text, size_t max_bytes = 100);

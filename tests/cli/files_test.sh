@@ -85,6 +85,31 @@ check "w8 differs a little from q8_0" awk -v k="$(json kl /kl_mean)" 'BEGIN { ex
 expect "eval kl of two models" 2 "$tessera" eval kl -m "$model" --reference "$root/tests/golden/gpt2" -f text
 expect_error 1 "tessera eval perplexity: none: no such file" "$tessera" eval perplexity -m "$model" -f none
 
+# Names in files are foreign: nothing of them controls the terminal.
+sed 's/blk\.0\.ffn_down\.weight/blk.0.\x1b[31mxyz.weight/; s/general\.name/general.\x1b[2J/' "$root/tests/golden/llama-gqa/model.gguf" >$'esc\x1b[31m.gguf'
+cp "$model" $'no-utf8-\xff.gguf'
+no_escape() { ! grep -q $'\x1b' out err; }
+expect "inspect of hostile names" 0 "$tessera" inspect $'esc\x1b[31m.gguf' --tensors --metadata
+check "inspect escapes them" no_escape
+expect "run of a hostile tensor name" 1 "$tessera" run -m $'esc\x1b[31m.gguf' -p x
+check "run escapes them" no_escape
+check "the error says which" grep -qF 'blk.0.ffn_down.weight' err
+for verb in "bench -n 0 -p 1 -r 1" plan "eval perplexity -f text" "quantize -o x.gguf --type q8_0" "convert -o y.gguf"; do
+  # shellcheck disable=SC2086
+  "$tessera" $verb -m $'esc\x1b[31m.gguf' >out 2>err
+  check "${verb%% *} escapes them" no_escape
+  # shellcheck disable=SC2086
+  "$tessera" $verb -m $'none\x1b[31m.gguf' >out 2>err
+  check "${verb%% *} escapes a path" no_escape
+done
+expect "a wrong command line" 2 "$tessera" run $'--x\x1b[31m'
+check "is escaped" no_escape
+for format in json jsonl; do
+  expect "bench -o $format of a path that is no UTF-8" 0 "$tessera" bench -m $'no-utf8-\xff.gguf' -p 1 -n 0 -r 1 -o $format
+  check "is valid JSON" grep -q model_filename out
+done
+rm -f x.gguf y.gguf
+
 # Files of every family, as file and as folder.
 for golden in "$root"/tests/golden/*/; do
   expect "inspect $golden" 0 "$tessera" inspect "$golden"
