@@ -120,6 +120,14 @@ uint64_t common_file_type(const WeightSource& weights) {
   return recipe.ok() ? recipe->file_type : 0;
 }
 
+// Such a file takes token ids only: `run` and `eval` refuse it.
+void note_missing_tokenizer(const Metadata& metadata) {
+  if (metadata.contains("tokenizer.ggml.model")) return;
+  const auto problem = metadata.text("tokenizer.tessera.problem");
+  fmt::print(stderr, "note: the file has no tokenizer: {}\n",
+             problem.ok() ? printable(*problem) : "expected tokenizer.json or tokenizer.model beside the weights, found neither");
+}
+
 Status convert(const QuantizeArguments& a) {
   TESSERA_RETURN_IF_ERROR(refuse_overwrite(a.output, a.force));
   TESSERA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, open_model(a.model));
@@ -140,7 +148,9 @@ Status convert(const QuantizeArguments& a) {
     return wanted.value_or(as_stored(info.dtype));
   };
   for (const WeightInfo& info : checkpoint.weights->weights()) options.quantized |= dtype_info(type_of(info)).quantized;
-  return write(checkpoint, options, a.threads, type_of);
+  TESSERA_RETURN_IF_ERROR(write(checkpoint, options, a.threads, type_of));
+  note_missing_tokenizer(checkpoint.metadata);
+  return {};
 }
 
 }  // namespace

@@ -60,12 +60,17 @@ for family in llama-gqa gpt2 qwen3; do
   folder=$root/tests/golden/$family
   mkdir $family && cp "$folder/config.json" "$folder/model.safetensors" $family
   expect "convert $family" 0 "$tessera" convert $family $family.gguf
+  check "convert $family: a note about the missing tokenizer" grep -q "^note: the file has no tokenizer: expected tokenizer.json" err
   for name in token_embd.weight blk.0.ffn_down.weight; do
     check "$family: $name as stored" test "$(tensor_type $family.gguf $name)" = "$(tensor_type "$folder/model.gguf" $name)"
   done
 done
 expect "convert --outtype" 0 "$tessera" convert -m llama-gqa -o half.gguf --outtype BF16
 check "convert --outtype" test "$(tensor_type half.gguf blk.0.ffn_down.weight)" = bf16
+
+expect "convert a model with a tokenizer" 0 "$tessera" convert "$model" copy.gguf
+check "no note about a tokenizer that is there" test ! -s err
+rm copy.gguf
 
 # eval: a model is at no distance from itself, and at some from its quantized form.
 printf 'Once upon a time there was a little girl. She had a red ball. She liked to play with her ball in the park.' >text
