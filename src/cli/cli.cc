@@ -25,7 +25,7 @@ constexpr const char* kFooter = R"(Examples:
   tessera inspect model.gguf                    what is in it, how much memory it takes
   tessera plan model.gguf                       does it fit, how fast will it be
 
-Every flag has an environment variable TESSERA_<FLAG>; the command line wins.
+Flags have environment variables, which --help names; the command line wins.
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.)";
 
 constexpr std::array kVerbs = {add_run_verb,  add_inspect_verb, add_eval_verb,  add_quantize_verb, add_convert_verb,

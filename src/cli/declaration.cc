@@ -73,30 +73,42 @@ void describe_value(Flag* flag) {
   }
 }
 
-Flag describe(CLI::Option* option, const std::string& heading) {
+// "EVAL_" of `eval kl`; "" of the program itself.
+std::string verb_prefix(const CLI::App& verb) {
+  if (verb.get_parent() == nullptr) return "";
+  return verb.get_parent()->get_parent() == nullptr ? upper(verb.get_name()) + "_" : verb_prefix(*verb.get_parent());
+}
+
+// A variable that is set once is there for every verb, so it must mean the same to each: what does not has the verb in its name.
+std::string environment_of(const std::string& name, const CLI::App& verb) {
   // Modes of one call; and TESSERA_KERNELS is taken.
-  constexpr std::array<std::string_view, 4> kNoTwin = {"help", "help-all", "version", "kernels"};
+  constexpr std::array<std::string_view, 6> kNoTwin = {"help", "help-all", "version", "kernels", "list", "state"};
+  constexpr std::array<std::string_view, 6> kOfOneVerb = {"file", "force", "output", "prompt", "type", "weights"};
+  if (std::ranges::find(kNoTwin, name) != kNoTwin.end()) return "";
+  const bool of_one = std::ranges::find(kOfOneVerb, name) != kOfOneVerb.end();
+  return "TESSERA_" + (of_one ? verb_prefix(verb) : "") + upper(name);
+}
+
+Flag describe(CLI::Option* option, const std::string& heading, const CLI::App& verb) {
   Flag flag;
   flag.option = option;
   flag.heading = option->get_group() == "Options" && !heading.empty() ? heading : option->get_group();
   for (const std::string& name : option->get_snames()) flag.names.push_back("-" + name);
   for (const std::string& name : option->get_lnames()) flag.names.push_back("--" + name);
   if (option->get_positional()) flag.position = upper(option->get_name(true));
-  if (!option->get_lnames().empty() && std::ranges::find(kNoTwin, option->get_lnames().front()) == kNoTwin.end()) {
-    flag.environment = "TESSERA_" + upper(option->get_lnames().front());
-  }
+  if (!option->get_lnames().empty()) flag.environment = environment_of(option->get_lnames().front(), verb);
   flag.repeatable = option->get_items_expected_max() >= kManyValues;
   describe_value(&flag);
   return flag;
 }
 
-void collect(CLI::App& app, const std::string& heading, std::vector<Flag>* flags) {
+void collect(CLI::App& app, const std::string& heading, const CLI::App& verb, std::vector<Flag>* flags) {
   for (CLI::Option* option : app.get_options()) {
     if (option == app.get_help_ptr() || option == app.get_help_all_ptr() || option->get_group().empty()) continue;
-    flags->push_back(describe(option, heading));
+    flags->push_back(describe(option, heading, verb));
   }
   for (CLI::App* group : app.get_subcommands([](CLI::App* a) { return a->get_name().empty(); })) {
-    collect(*group, group->get_group(), flags);
+    collect(*group, group->get_group(), verb, flags);
   }
 }
 
@@ -135,7 +147,7 @@ size_t distance(std::string_view a, std::string_view b) {
 
 std::vector<Flag> flags_of(CLI::App& verb) {
   std::vector<Flag> flags;
-  collect(verb, "", &flags);
+  collect(verb, "", verb, &flags);
   return flags;
 }
 

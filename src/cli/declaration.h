@@ -27,7 +27,7 @@ struct Flag {
   std::string placeholder;  // "N"
   std::vector<std::string> choices;
   std::string expected;     // "a whole number from 1 to 1024"
-  std::string environment;  // "TESSERA_PREDICT"; empty: no twin
+  std::string environment;  // "TESSERA_PREDICT", "TESSERA_RUN_PROMPT"; empty: no twin
   bool repeatable = false;
 };
 
@@ -41,7 +41,7 @@ std::string full_name(const CLI::App& verb);                 // "tessera eval kl
 // What holds for all verbs: the last of a repeated flag wins, a flag that may be repeated takes one value each time.
 void apply_conventions(CLI::App& app);
 
-// Environment twins take effect only in the verb that runs: TESSERA_PROMPT is a text for `run` and a number for `plan`.
+// Environment twins take effect only in the verb that runs.
 void enable_environment(CLI::App& verb);
 
 // The candidate that was probably meant by `word`, or "". Leading dashes do not count.

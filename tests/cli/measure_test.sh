@@ -22,7 +22,7 @@ check "bench --weights: as stored" test "$(json bench /0/weights)$(json bench /0
 check "bench --weights w8" test "$(json bench /1/weights)$(json bench /1/type_weights)" = '"w8""w8"'
 expect "bench: repeated flags add up" 0 "${bench[@]}" -p 8 -p 16 -n 0 -o csv
 check "bench: repeated flags add up" test "$(wc -l <out)" = 3
-expect "bench twin" 0 env TESSERA_OUTPUT=json "${bench[@]}" -p 8 -n 0
+expect "bench twin" 0 env TESSERA_BENCH_OUTPUT=json TESSERA_OUTPUT=csv TESSERA_SYNTH_OUTPUT=x "${bench[@]}" -p 8 -n 0
 json "TESSERA_OUTPUT=json" /0/avg_ts >/dev/null
 expect "bench compare" 0 "$tessera" bench compare before.json before.json
 : >empty.json

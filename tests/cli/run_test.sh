@@ -20,9 +20,10 @@ check "environment twins give the same" cmp -s "$work/out" "$work/story"
 check "a switch has a twin" test ! -s "$work/err"
 expect "command line wins" 0 env TESSERA_PREDICT=3 "$tessera" run -m "$model" -p "Once upon a time" "${story[@]}"
 check "command line wins over the environment" cmp -s "$work/out" "$work/story"
-expect "a text for run, a number for plan" 0 env TESSERA_PROMPT="Once upon a time" "$tessera" run "${story[@]}"
-check "TESSERA_PROMPT is the prompt" cmp -s "$work/out" "$work/story"
-expect "other verbs do not read it" 0 env TESSERA_PROMPT="Once" TESSERA_KERNELS=generic "$tessera" inspect "$model"
+expect "a text for run, a number for plan" 0 env TESSERA_RUN_PROMPT="Once upon a time" TESSERA_PLAN_PROMPT=512 TESSERA_PROMPT=x \
+  "$tessera" run "${story[@]}"
+check "TESSERA_RUN_PROMPT is the prompt" cmp -s "$work/out" "$work/story"
+expect "other verbs do not read it" 0 env TESSERA_RUN_PROMPT="Once" TESSERA_KERNELS=generic "$tessera" inspect "$model"
 
 # Where prompts come from.
 printf 'Once upon a time' | "$tessera" run -m "$model" "${story[@]}" 2>/dev/null >"$work/out"
