@@ -79,14 +79,14 @@ class DenseAttention final : public TokenMixer {
     return in + w_.out.packed_bytes();
   }
 
-  void forward(OpContext& ctx, const Batch& batch, const RopeRows& rope, LayerPages pages, Rows<const float> x,
+  void forward(OpContext& ctx, const Batch& batch, const RopeRows& rope, LayerPages pages, LinearInput& x,
                bool accumulate, Rows<float> out) const override {
     const ArenaScope scope(ctx.arena);
     const Projected p = project(ctx, x);
     normalize_and_rotate(ctx, rope, s_.heads, w_.q_norm, p.q);
     normalize_and_rotate(ctx, rope, s_.kv_heads, w_.k_norm, p.k);
     append(ctx, batch, pages, p);
-    const Rows<float> mixed = ctx.scratch(x.rows, s_.heads * s_.head_dim);  // [rows, heads * head_dim]
+    const Rows<float> mixed = ctx.scratch(x.rows(), s_.heads * s_.head_dim);  // [rows, heads * head_dim]
     attend(ctx, kernels().attention, queries(ctx, batch, pages), p.q, mixed);
     LinearInput input(ctx, mixed);
     accumulate ? linear_add(ctx, w_.out, input, out) : linear(ctx, w_.out, input, out);
@@ -100,18 +100,17 @@ class DenseAttention final : public TokenMixer {
 
   static int64_t elements(const Linear& w) { return w.rows() * w.cols(); }
 
-  Projected project(OpContext& ctx, Rows<const float> x) const {
+  Projected project(OpContext& ctx, LinearInput& x) const {
     const int64_t q_dim = s_.heads * s_.head_dim, kv_dim = s_.kv_heads * s_.head_dim;
-    LinearInput input(ctx, x);
     if (!w_.qkv.empty()) {
-      const Rows<float> all = ctx.scratch(x.rows, q_dim + 2 * kv_dim);
-      linear(ctx, w_.qkv, input, all);
+      const Rows<float> all = ctx.scratch(x.rows(), q_dim + 2 * kv_dim);
+      linear(ctx, w_.qkv, x, all);
       return {all.col_range(0, q_dim), all.col_range(q_dim, q_dim + kv_dim), all.col_range(q_dim + kv_dim, all.cols)};
     }
-    const Projected p{ctx.scratch(x.rows, q_dim), ctx.scratch(x.rows, kv_dim), ctx.scratch(x.rows, kv_dim)};
+    const Projected p{ctx.scratch(x.rows(), q_dim), ctx.scratch(x.rows(), kv_dim), ctx.scratch(x.rows(), kv_dim)};
     const Linear* const matrices[] = {&w_.q, &w_.k, &w_.v};
     const Rows<float> results[] = {p.q, p.k, p.v};
-    linear_many(ctx, matrices, input, results);
+    linear_many(ctx, matrices, x, results);
     return p;
   }
 

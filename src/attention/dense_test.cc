@@ -107,7 +107,8 @@ Matrix forward(const Model& m, ThreadPool& pool, LayerPages pages, std::vector<B
   const Batch batch{tokens, positions, sequences, {}};
   const RopeRows rope = m.settings.rope.dims > 0 ? m.rope.rows(ctx, positions) : RopeRows{};
   if (out.empty()) out.assign(x.size(), NAN);
-  m.mixer->forward(ctx, batch, rope, pages, Rows<const float>(x.data(), rows, dim), accumulate,
+  LinearInput input(ctx, Rows<const float>(x.data(), rows, dim));
+  m.mixer->forward(ctx, batch, rope, pages, input, accumulate,
                    Rows<float>(out.data(), rows, dim));
   return out;
 }

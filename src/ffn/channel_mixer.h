@@ -8,6 +8,7 @@
 
 #include "ops/context.h"
 #include "ops/cost.h"
+#include "ops/linear.h"
 
 namespace tessera {
 
@@ -16,8 +17,9 @@ class ChannelMixer {
   virtual ~ChannelMixer() = default;
   virtual StepCost cost(const StepShape& shape) const = 0;
   virtual uint64_t weight_bytes() const = 0;
-  // out = ffn(x), or out += ffn(x) with accumulate. x, out: [rows, model_dim]; out may not be x.
-  virtual void forward(OpContext& ctx, Rows<const float> x, bool accumulate, Rows<float> out) const = 0;
+  // out = ffn(x), or out += ffn(x) with accumulate. x, out: [rows, model_dim]. x is read before out is written: out may be
+  // the rows that x norms.
+  virtual void forward(OpContext& ctx, LinearInput& x, bool accumulate, Rows<float> out) const = 0;
 };
 
 }  // namespace tessera

@@ -21,24 +21,20 @@ class DenseFfn : public ChannelMixer {
     return (w_.gate.empty() ? 0 : w_.gate.packed_bytes()) + w_.up.packed_bytes() + w_.down.packed_bytes();
   }
 
-  void forward(OpContext& ctx, Rows<const float> x, bool accumulate, Rows<float> out) const override {
-    LinearInput input(ctx, x);
-    Rows<float> hidden = ctx.scratch(x.rows, settings_.ff_dim);  // [tokens, ff_dim]
-    if (settings_.gated) {
-      linear_gated(ctx, settings_.activation, w_.gate, w_.up, input, hidden);
-    } else {
-      linear(ctx, w_.up, input, hidden);
-      activate(ctx, settings_.activation, hidden, hidden);
-    }
-    LinearInput hidden_input(ctx, hidden);
-    if (accumulate) {
-      linear_add(ctx, w_.down, hidden_input, out);
-    } else {
-      linear(ctx, w_.down, hidden_input, out);
-    }
+  void forward(OpContext& ctx, LinearInput& x, bool accumulate, Rows<float> out) const override {
+    LinearInput hidden = settings_.gated ? linear_gated(ctx, settings_.activation, w_.gate, w_.up, x, w_.down)
+                                         : activated(ctx, x);  // [tokens, ff_dim]
+    accumulate ? linear_add(ctx, w_.down, hidden, out) : linear(ctx, w_.down, hidden, out);
   }
 
  private:
+  LinearInput activated(OpContext& ctx, LinearInput& x) const {
+    const Rows<float> hidden = ctx.scratch(x.rows(), settings_.ff_dim);
+    linear(ctx, w_.up, x, hidden);
+    activate(ctx, settings_.activation, hidden, hidden);
+    return {ctx, hidden};
+  }
+
   DenseFfnSettings settings_;
   DenseFfnWeights w_;
 };

@@ -22,6 +22,9 @@ struct Transformer::Norm {
       layer_norm(ctx, x, weight, bias, spec.eps, y);
     }
   }
+  RowNorm of_rows() const {
+    return {spec.kind == NormKind::kRms ? RowNorm::Kind::kRms : RowNorm::Kind::kLayer, weight, bias, spec.eps};
+  }
 };
 
 struct Transformer::Block {
@@ -180,46 +183,49 @@ void Transformer::embed(OpContext& ctx, const Batch& batch, Rows<float> x) const
 void Transformer::run_block(OpContext& ctx, const Batch& batch, const Block& block, LayerPages pages, const RopeRows& rope,
                             Rows<float> x) const {
   const ArenaScope scope(ctx.arena);
-  Rows<float> h = ctx.scratch(x.rows, x.cols);  // [rows, model_dim]
-  const auto mix = [&](Rows<const float> in, bool accumulate, Rows<float> out) {
+  const auto mix = [&](LinearInput in, bool accumulate, Rows<float> out) {
     block.mixer->forward(ctx, batch, rope, pages, in, accumulate, out);
   };
+  const auto feed = [&](LinearInput in, bool accumulate, Rows<float> out) {
+    block.ffn->forward(ctx, in, accumulate, out);
+  };
+  // x as the input of a sub-layer, normed on the way.
+  const auto normed = [&](const Norm& norm) { return LinearInput(ctx, x, norm.of_rows()); };
   switch (spec_.wiring) {
     case Wiring::kPre:
-      block.attention_norm(ctx, x, h);
-      mix(h, true, x);
-      block.ffn_norm(ctx, x, h);
-      block.ffn->forward(ctx, h, true, x);
+      mix(normed(block.attention_norm), true, x);
+      feed(normed(block.ffn_norm), true, x);
       return;
-    case Wiring::kPost:
-      mix(x, false, h);
+    case Wiring::kPost: {
+      Rows<float> h = ctx.scratch(x.rows, x.cols);  // [rows, model_dim]
+      mix({ctx, x}, false, h);
       add(ctx, h, x);
       block.attention_norm(ctx, x, x);
-      block.ffn->forward(ctx, x, false, h);
+      feed({ctx, x}, false, h);
       add(ctx, h, x);
       block.ffn_norm(ctx, x, x);
       return;
+    }
     case Wiring::kPrePost: {
       Rows<float> out = ctx.scratch(x.rows, x.cols);
-      block.attention_norm(ctx, x, h);
-      mix(h, false, out);
+      mix(normed(block.attention_norm), false, out);
       block.attention_post_norm(ctx, out, out);
       add(ctx, out, x);
-      block.ffn_norm(ctx, x, h);
-      block.ffn->forward(ctx, h, false, out);
+      feed(normed(block.ffn_norm), false, out);
       block.ffn_post_norm(ctx, out, out);
       add(ctx, out, x);
       return;
     }
     case Wiring::kParallel: {
-      Rows<float> ffn_in = h;
-      block.attention_norm(ctx, x, h);
+      // Attention adds to x, which both read before.
+      Rows<float> attention_in = ctx.scratch(x.rows, x.cols), ffn_in = attention_in;
+      block.attention_norm(ctx, x, attention_in);
       if (!block.ffn_norm.weight.empty()) {
         ffn_in = ctx.scratch(x.rows, x.cols);
         block.ffn_norm(ctx, x, ffn_in);
       }
-      mix(h, true, x);
-      block.ffn->forward(ctx, ffn_in, true, x);
+      mix({ctx, attention_in}, true, x);
+      feed({ctx, ffn_in}, true, x);
       return;
     }
   }
@@ -238,8 +244,7 @@ void Transformer::forward(OpContext& ctx, const Batch& batch, std::span<const La
   if (wanted == 0) return;
   Rows<float> last = ctx.scratch(wanted, spec_.model_dim);  // [logit_rows, model_dim]
   for (int64_t i = 0; i < wanted; ++i) std::copy_n(x.row(batch.logit_rows[i]), spec_.model_dim, last.row(i));
-  (*final_norm_)(ctx, last, last);
-  LinearInput input(ctx, last);
+  LinearInput input(ctx, last, final_norm_->of_rows());
   linear(ctx, output_, input, logits);
   if (spec_.logit_scale != 1.0f) scale(ctx, spec_.logit_scale, logits);
   if (spec_.logit_softcap != 0.0f) softcap(ctx, spec_.logit_softcap, logits);

@@ -71,10 +71,11 @@ uint64_t bytes_of_tile(ActivationForm form, int64_t cols, int64_t width) {
   return reinterpret_cast<uint64_t>(end);
 }
 
+// x: the tile's rows.
 void fill_tile(const ActivationSet& set, Rows<const float> x, int64_t tile) {
   const MatmulKernels& k = kernels().matmul;
-  const float* rows = x.row(set.first_token(tile));
-  const int64_t width = set.tile_width(tile);
+  const float* rows = x.data;
+  const int64_t width = x.rows;
   switch (set.form) {
     case ActivationForm::kF32:
       return k.tile_f32(rows, x.stride, x.cols, width, reinterpret_cast<float*>(set.tile(tile)));
@@ -103,27 +104,44 @@ RowTile ActivationSet::row_tile(int64_t t) const {
   return cut_row(tile(t), cols, tile_width(t), &end);
 }
 
-ActivationSet make_activation_set(OpContext& ctx, ActivationForm form, Rows<const float> x) {
+ActivationSet allocate_activation_set(OpContext& ctx, ActivationForm form, int64_t tokens, int64_t cols) {
   const bool blocks = form == ActivationForm::kBlocks || form == ActivationForm::kSuperBlocks;
   const bool integers = blocks || form == ActivationForm::kRow;
   // Tiles of equal width: 8 tokens become 4 + 4, not 6 + 2. Wider ones spill sums.
   const int64_t widest = integers ? kManyBlockTokens : kFloatTokens;
-  const int64_t tiles = ceil_div(x.rows, widest);
-  ActivationSet set{form, x.rows, x.cols, ceil_div(x.rows, tiles), 0, 0, nullptr, nullptr};
-  set.tiles = ceil_div(x.rows, set.width);
-  set.tile_bytes = bytes_of_tile(form, x.cols, set.width);
+  const int64_t tiles = ceil_div(tokens, widest);
+  ActivationSet set{form, tokens, cols, ceil_div(tokens, tiles), 0, 0, nullptr, nullptr};
+  set.tiles = ceil_div(tokens, set.width);
+  set.tile_bytes = bytes_of_tile(form, cols, set.width);
   set.data = ctx.arena.allocate<std::byte>(static_cast<int64_t>(set.tile_bytes) * set.tiles).data();
   if (blocks) {
     set.blocks = ctx.arena.allocate<BlockTile>(set.tiles).data();
     std::byte* end = nullptr;
     for (int64_t t = 0; t < set.tiles; ++t) {
-      set.blocks[t] = cut_blocks(set.tile(t), group_blocks(form), x.cols, set.tile_width(t), &end);
+      set.blocks[t] = cut_blocks(set.tile(t), group_blocks(form), cols, set.tile_width(t), &end);
     }
   }
+  return set;
+}
+
+ActivationSet make_activation_set(OpContext& ctx, ActivationForm form, Rows<const float> x, const RowNorm& norm) {
+  const ActivationSet set = allocate_activation_set(ctx, form, x.rows, x.cols);
   // One section costs about as much as rearranging 16 K numbers.
   const int64_t grain = std::max<int64_t>(1, 16384 / (x.cols * set.width));
-  ctx.pool.parallel_for(set.tiles, grain, [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t) fill_tile(set, x, t);
+  const bool normed = norm.kind != RowNorm::Kind::kNone;
+  Rows<float> scratch;  // [threads * width, cols]
+  if (normed) scratch = ctx.scratch(ctx.pool.threads() * set.width, x.cols);
+  ctx.pool.parallel_for(set.tiles, grain, [&](int64_t begin, int64_t end, int thread) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t first = set.first_token(t), tokens = set.tile_width(t);
+      if (!normed) {
+        fill_tile(set, {x.row(first), tokens, x.cols, x.stride}, t);
+        continue;
+      }
+      const Rows<float> rows(scratch.row(thread * set.width), tokens, x.cols);
+      for (int64_t i = 0; i < tokens; ++i) norm(x.row(first + i), rows.row(i));
+      fill_tile(set, rows, t);
+    }
   });
   return set;
 }

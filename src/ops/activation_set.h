@@ -7,6 +7,7 @@
 
 #include "kernels/matmul_kernels.h"
 #include "ops/context.h"
+#include "ops/norm.h"
 
 namespace tessera {
 
@@ -34,8 +35,10 @@ struct ActivationSet {
   RowTile row_tile(int64_t tile) const;
 };
 
-// Scratch comes from ctx.arena.
-ActivationSet make_activation_set(OpContext& ctx, ActivationForm form, Rows<const float> x);
+// Without contents. Scratch comes from ctx.arena.
+ActivationSet allocate_activation_set(OpContext& ctx, ActivationForm form, int64_t tokens, int64_t cols);
+// Of x, or of norm(x).
+ActivationSet make_activation_set(OpContext& ctx, ActivationForm form, Rows<const float> x, const RowNorm& norm = {});
 
 }  // namespace tessera
 

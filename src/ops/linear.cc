@@ -21,6 +21,9 @@ constexpr int64_t kChunkTokens = 516;
 constexpr int64_t kStreamBytes = 64 << 10;
 // A gated product alternates between two matrices: this many times longer runs of each.
 constexpr int64_t kGatedRun = 8;
+// Rows of a gated product that are quantized together: a group of columns of the next matrix.
+constexpr int64_t kPairRows = 2 * kPanelRows;
+static_assert(kPairRows == activation_blocks(kScale32) * kBlockCols);
 constexpr int64_t kMaxW8Cols = 131072;  // 127 * 127 * cols fits an int32
 
 // One matrix of a section.
@@ -35,8 +38,8 @@ struct Job {
 // Memory of one thread: sums of a panel for a chunk of tokens, an unpacked range, and both factors of a gated product.
 struct Scratch {
   float* sums;  // [kChunkTokens][32]
-  float* gate;  // [kChunkTokens][32]
-  float* up;    // [kChunkTokens][32]
+  float* gate;  // [kChunkTokens][kPairRows]
+  float* up;    // [kChunkTokens][kPairRows]
   UnpackedPanel unpacked;
   BlockTask* tiles;  // [kChunkTokens]: of one range
 };
@@ -55,14 +58,14 @@ Scratch make_scratch(std::byte* memory) {
   s.unpacked.mins = reinterpret_cast<int16_t*>(take(blocks * 2 * rows * 2));
   s.unpacked.neg_d_min = reinterpret_cast<float*>(take(blocks / kMostGroupBlocks * rows * 4));
   s.sums = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
-  s.gate = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
-  s.up = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
+  s.gate = reinterpret_cast<float*>(take(kChunkTokens * kPairRows * 4));
+  s.up = reinterpret_cast<float*>(take(kChunkTokens * kPairRows * 4));
   s.tiles = reinterpret_cast<BlockTask*>(take(kChunkTokens * static_cast<int64_t>(sizeof(BlockTask))));
   return s;
 }
-constexpr int64_t kScratchBytes = 336 << 10;
+constexpr int64_t kScratchBytes = 480 << 10;
 static_assert(kUnpackBlocks * (kUnpackedBlockBytes + kPanelRows * (8 + 4 + 4 + 1)) +
-                  kChunkTokens * (3 * kPanelRows * 4 + static_cast<int64_t>(sizeof(BlockTask))) + 1024 <=
+                  kChunkTokens * ((kPanelRows + 2 * kPairRows) * 4 + static_cast<int64_t>(sizeof(BlockTask))) + 1024 <=
               kScratchBytes);
 
 // Tiles [first, last) of tokens times one panel.
@@ -71,9 +74,10 @@ class PanelRun {
   PanelRun(const Job& job, int64_t panel, int64_t first, int64_t last, Scratch& scratch)
       : PanelRun(job, panel, first, last, scratch, job.y.row(job.x->first_token(first)) + panel * kPanelRows,
                  job.y.stride, std::min<int64_t>(kPanelRows, job.w->rows - panel * kPanelRows)) {}
-  // The same into [tokens][32] of scratch: whole panels.
-  PanelRun(const Job& job, int64_t panel, int64_t first, int64_t last, Scratch& scratch, float* y)
-      : PanelRun(job, panel, first, last, scratch, y, kPanelRows, kPanelRows) {}
+  // The same into scratch, whole panels, tokens y_stride apart.
+  PanelRun(const Job& job, int64_t panel, int64_t first, int64_t last, Scratch& scratch, float* y,
+           int64_t y_stride = kPanelRows)
+      : PanelRun(job, panel, first, last, scratch, y, y_stride, kPanelRows) {}
 
   void run() {
     if (job_.w->codec < kBlockCodecs) {
@@ -285,10 +289,36 @@ void run_gated(OpContext& ctx, GatedKernel act, const Job& gate, const Job& up, 
   });
 }
 
+// The same into int8 groups of the next matrix's columns, two panels at a time. Many tokens.
+void run_gated_quantized(OpContext& ctx, GatedKernel act, const Job& gate, const Job& up, const ActivationSet& y) {
+  const ActivationSet& x = *gate.x;
+  const int64_t pairs = ceil_div(y.cols, kPairRows);
+  const Cut cut = cut_section(ctx.pool.threads(), pairs, x.tiles, x.width, 2 * up.w->panel_bytes);
+  std::byte* scratch = ctx.arena.allocate<std::byte>(kScratchBytes * ctx.pool.threads()).data();
+  ctx.pool.parallel_for(pairs * cut.chunks, 1, [&](int64_t begin, int64_t end, int thread) {
+    Scratch own = make_scratch(scratch + kScratchBytes * thread);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t pair = unit / cut.chunks, first = unit % cut.chunks * cut.chunk_tiles;
+      const int64_t last = std::min(first + cut.chunk_tiles, x.tiles), token = x.first_token(first);
+      const int64_t panels = std::min<int64_t>(2, up.w->panels() - 2 * pair);
+      for (int64_t p = 0; p < panels; ++p) {
+        PanelRun(gate, 2 * pair + p, first, last, own, own.gate + p * kPanelRows, kPairRows).run();
+        PanelRun(up, 2 * pair + p, first, last, own, own.up + p * kPanelRows, kPairRows).run();
+      }
+      act(own.gate, own.up, own.gate, (std::min(x.first_token(last), x.tokens) - token) * kPairRows);
+      for (int64_t t = first; t < last; ++t) {
+        kernels().matmul.quantize_blocks(own.gate + (x.first_token(t) - token) * kPairRows, kPairRows,
+                                         std::min(kPairRows, y.cols - pair * kPairRows),
+                                         advance(y.block_tile(t), pair * activation_blocks(kScale32)));
+      }
+    }
+  });
+}
+
 Job make_job(const Linear& w, std::span<const float> padded_bias, LinearInput& x, Rows<float> y, bool accumulate) {
   TESSERA_CHECK(!w.empty(), "a Linear without weights");
-  TESSERA_CHECK(x.x().cols == w.cols() && y.cols == w.rows() && y.rows == x.x().rows,
-                "x [{}, {}], W [{}, {}], y [{}, {}]", x.x().rows, x.x().cols, w.rows(), w.cols(), y.rows, y.cols);
+  TESSERA_CHECK(x.cols() == w.cols() && y.cols == w.rows() && y.rows == x.rows(),
+                "x [{}, {}], W [{}, {}], y [{}, {}]", x.rows(), x.cols(), w.rows(), w.cols(), y.rows, y.cols);
   const auto form = activation_form(w.packed().codec);
   return {&w.packed(), static_cast<const ActivationSet*>(x.prepared(static_cast<int>(form))), y, padded_bias,
           accumulate};
@@ -357,10 +387,21 @@ void Linear::set_bias(std::vector<float> bias) {
   bias_.resize(packed_->panels() * kPanelRows);
 }
 
+LinearInput::LinearInput(OpContext& ctx, Rows<const float> x, const RowNorm& norm) : ctx_(ctx), x_(x), norm_(norm) {
+  TESSERA_CHECK(norm.kind == RowNorm::Kind::kNone || static_cast<int64_t>(norm.weight.size()) == x.cols,
+                "x [{}, {}], norm of {}", x.rows, x.cols, norm.weight.size());
+}
+
+LinearInput::LinearInput(OpContext& ctx, const ActivationSet* only)
+    : ctx_(ctx), x_(nullptr, only->tokens, only->cols) {
+  forms_[static_cast<size_t>(only->form)] = only;
+}
+
 const void* LinearInput::prepared(int form) {
   if (forms_[form] == nullptr) {
+    TESSERA_CHECK(x_.data != nullptr, "an input that was quantized for another matrix");
     auto* set = ctx_.arena.allocate<ActivationSet>(1).data();
-    forms_[form] = new (set) ActivationSet(make_activation_set(ctx_, static_cast<ActivationForm>(form), x_));
+    forms_[form] = new (set) ActivationSet(make_activation_set(ctx_, static_cast<ActivationForm>(form), x_, norm_));
   }
   return forms_[form];
 }
@@ -377,21 +418,38 @@ void linear_add(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y) 
   run_jobs(ctx, {&job, 1});
 }
 
-void linear_gated(OpContext& ctx, Activation act, const Linear& gate, const Linear& up, LinearInput& x, Rows<float> y) {
-  if (y.rows == 0) return;
-  const Job jobs[] = {make_job(gate, gate.padded_bias(), x, y, false), make_job(up, up.padded_bias(), x, y, false)};
-  if (jobs[0].x->width == jobs[1].x->width) return run_gated(ctx, gated_kernel(act), jobs[0], jobs[1], y);
-  // Types whose tiles are cut differently meet in memory.
-  const Rows<float> gated = ctx.scratch(y.rows, y.cols);
+LinearInput linear_gated(OpContext& ctx, Activation act, const Linear& gate, const Linear& up, LinearInput& x,
+                         const Linear& next) {
+  const int64_t tokens = x.rows(), cols = gate.rows();
+  if (tokens == 0) return {ctx, Rows<const float>(nullptr, 0, cols)};
+  const Rows<float> none(nullptr, tokens, cols);
+  Job jobs[] = {make_job(gate, gate.padded_bias(), x, none, false), make_job(up, up.padded_bias(), x, none, false)};
+  const bool meet = jobs[0].x->width == jobs[1].x->width;  // else tiles are cut differently and products meet in memory
+  if (meet && jobs[0].x->tiles > kFewTiles && activation_form(next.packed().codec) == ActivationForm::kBlocks &&
+      jobs[0].x->width <= kManyBlockTokens) {
+    auto* set = ctx.arena.allocate<ActivationSet>(1).data();
+    new (set) ActivationSet(allocate_activation_set(ctx, ActivationForm::kBlocks, tokens, cols));
+    if (set->width == jobs[0].x->width) {
+      run_gated_quantized(ctx, gated_kernel(act), jobs[0], jobs[1], *set);
+      return {ctx, set};
+    }
+  }
+  const Rows<float> y = ctx.scratch(tokens, cols);
+  if (meet) {
+    run_gated(ctx, gated_kernel(act), jobs[0], jobs[1], y);
+    return {ctx, y};
+  }
+  const Rows<float> gated = ctx.scratch(tokens, cols);
   const Linear* const matrices[] = {&gate, &up};
   const Rows<float> products[] = {gated, y};
   linear_many(ctx, matrices, x, products);
   gated_activate(ctx, act, gated, y, y);
+  return {ctx, y};
 }
 
 void linear_many(OpContext& ctx, std::span<const Linear* const> ws, LinearInput& x, std::span<const Rows<float>> ys) {
   TESSERA_CHECK(ws.size() == ys.size(), "{} matrices, {} outputs", ws.size(), ys.size());
-  if (ws.empty() || x.x().rows == 0) return;
+  if (ws.empty() || x.rows() == 0) return;
   constexpr size_t kMost = 8;
   TESSERA_CHECK(ws.size() <= kMost, "{} matrices: at most {}", ws.size(), kMost);
   std::array<Job, kMost> jobs;

@@ -18,12 +18,14 @@
 #include "base/status.h"
 #include "ops/activation.h"
 #include "ops/context.h"
+#include "ops/norm.h"
 #include "tensor/dtype.h"
 #include "tensor/rows.h"
 
 namespace tessera {
 
-struct PackedMatrix;  // ops/packed_matrix.h
+struct PackedMatrix;   // ops/packed_matrix.h
+struct ActivationSet;  // ops/activation_set.h
 
 class Linear {
  public:
@@ -64,23 +66,30 @@ class Linear {
 class LinearInput {
  public:
   LinearInput(OpContext& ctx, Rows<const float> x) : ctx_(ctx), x_(x) {}
-  Rows<const float> x() const { return x_; }
+  // norm(x) as input: the norm is computed as the rows are quantized, not stored.
+  LinearInput(OpContext& ctx, Rows<const float> x, const RowNorm& norm);
+  int64_t rows() const { return x_.rows; }
+  int64_t cols() const { return x_.cols; }
 
   // Implementation detail of linear(): activations in the form that a weight kernel wants.
   const void* prepared(int form);
+  LinearInput(OpContext& ctx, const ActivationSet* only);
 
  private:
   OpContext& ctx_;
   Rows<const float> x_;
-  std::array<void*, 5> forms_{};
+  RowNorm norm_;
+  std::array<const void*, 5> forms_{};
 };
 
 // y[t, r] = sum_c x[t, c] W[r, c] + b[r].  x: [tokens, cols], y: [tokens, rows].
 void linear(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y);
 // Same, added to what y holds (residual).
 void linear_add(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y);
-// y = act(gate(x)) * up(x), y: [tokens, rows]: the first half of a gated feed-forward layer in one parallel section.
-void linear_gated(OpContext& ctx, Activation act, const Linear& gate, const Linear& up, LinearInput& x, Rows<float> y);
+// act(gate(x)) * up(x) as the input of `next`: the first half of a gated feed-forward layer in one parallel section. Long
+// prompts are quantized for `next` as they are multiplied.
+LinearInput linear_gated(OpContext& ctx, Activation act, const Linear& gate, const Linear& up, LinearInput& x,
+                         const Linear& next);
 // Several matrices over the same input in one parallel section: ys[i] = ws[i](x).
 void linear_many(OpContext& ctx, std::span<const Linear* const> ws, LinearInput& x, std::span<const Rows<float>> ys);
 

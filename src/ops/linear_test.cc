@@ -1,6 +1,7 @@
 // Linear against double loops over the unpacked weights, with bounds derived from what is rounded.
 #include "ops/linear.h"
 
+#include <array>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -230,30 +231,66 @@ TEST(Linear, BiasResidualAndManyOutputs) {
   }
 }
 
-// Both matrices in one section, also with types whose tiles are cut differently: the bits of the separate operations.
+// Both matrices in one section, also with types whose tiles are cut differently; quantized for the next matrix as they are
+// multiplied, or stored: the bits of the separate operations. 160 rows are two and a half groups of 64 columns.
 TEST(Linear, GatedProductIsTheSeparateOperations) {
-  constexpr int64_t kRows = 100, kCols = 256;
-  const std::pair<DType, DType> types[] = {{DType::kQ4_0, DType::kQ4_0},
-                                           {DType::kQ4_K, DType::kQ6_K},
-                                           {DType::kBF16, DType::kBF16},
-                                           {DType::kQ8_0, DType::kF32}};
-  for (const auto& [gate_type, up_type] : types) {
+  constexpr int64_t kRows = 160, kCols = 256, kNextRows = 40;
+  const std::array<DType, 3> types[] = {{DType::kQ4_0, DType::kQ4_0, DType::kQ8_0},
+                                        {DType::kQ4_0, DType::kQ4_0, DType::kF32},
+                                        {DType::kQ4_K, DType::kQ6_K, DType::kQ4_0},
+                                        {DType::kBF16, DType::kBF16, DType::kBF16},
+                                        {DType::kQ8_0, DType::kF32, DType::kW8}};
+  for (const auto& [gate_type, up_type, next_type] : types) {
     ThreadPool pool(2);
     Linear gate = pack(make_weights(gate_type, kRows, kCols), pool), up = pack(make_weights(up_type, kRows, kCols), pool);
+    const Linear next = pack(make_weights(next_type, kNextRows, kRows), pool);
     up.set_bias(normal_values(kRows, 9));
     for (int64_t tokens : {1, 7, 40, 700}) {
       const auto x = normal_values(tokens * kCols, 1);
-      std::vector<float> want = run(gate, x, tokens, 1), want_up = run(up, x, tokens, 1);
-      gated_kernel(Activation::kSilu)(want.data(), want_up.data(), want.data(), tokens * kRows);
+      std::vector<float> product = run(gate, x, tokens, 1), from_up = run(up, x, tokens, 1);
+      gated_kernel(Activation::kSilu)(product.data(), from_up.data(), product.data(), tokens * kRows);
+      const std::vector<float> want = run(next, product, tokens, 1);
       for (int threads : {1, 2, 3}) {
         ThreadPool own(threads);
         Arena arena;
         OpContext ctx{own, arena};
         LinearInput input(ctx, {x.data(), tokens, kCols});
-        std::vector<float> y(tokens * kRows, -1.0f);
-        linear_gated(ctx, Activation::kSilu, gate, up, input, {y.data(), tokens, kRows});
+        LinearInput hidden = linear_gated(ctx, Activation::kSilu, gate, up, input, next);
+        std::vector<float> y(tokens * kNextRows, -1.0f);
+        linear(ctx, next, hidden, {y.data(), tokens, kNextRows});
         ASSERT_EQ(std::memcmp(y.data(), want.data(), y.size() * 4), 0)
-            << to_string(gate_type) << " " << to_string(up_type) << " tokens " << tokens << " threads " << threads;
+            << to_string(gate_type) << " " << to_string(up_type) << " " << to_string(next_type) << " tokens " << tokens
+            << " threads " << threads;
+      }
+    }
+  }
+}
+
+// A norm on the way into a matrix gives the bits of a norm that is stored.
+TEST(Linear, NormedInputIsTheNormOfTheInput) {
+  constexpr int64_t kRows = 40, kCols = 256;
+  const auto weight = normal_values(kCols, 2), bias = normal_values(kCols, 3);
+  const RowNorm norms[] = {{RowNorm::Kind::kRms, weight, {}, 1e-5f},
+                           {RowNorm::Kind::kLayer, weight, bias, 1e-5f},
+                           {RowNorm::Kind::kLayer, weight, {}, 1e-5f}};
+  for (DType type : {DType::kF32, DType::kBF16, DType::kQ4_0, DType::kQ4_K, DType::kW8}) {
+    ThreadPool pool(2);
+    const Linear w = pack(make_weights(type, kRows, kCols), pool);
+    for (const RowNorm& norm : norms) {
+      for (int64_t tokens : {1, 7, 50}) {
+        const auto x = normal_values(tokens * kCols, 1);
+        std::vector<float> stored(x.size()), y(tokens * kRows);
+        Arena arena;
+        OpContext ctx{pool, arena};
+        const Rows<const float> in(x.data(), tokens, kCols);
+        if (norm.kind == RowNorm::Kind::kRms) {
+          rms_norm(ctx, in, norm.weight, norm.eps, {stored.data(), tokens, kCols});
+        } else {
+          layer_norm(ctx, in, norm.weight, norm.bias, norm.eps, {stored.data(), tokens, kCols});
+        }
+        LinearInput input(ctx, in, norm);
+        linear(ctx, w, input, {y.data(), tokens, kRows});
+        ASSERT_EQ(y, run(w, stored, tokens, 1)) << to_string(type) << " tokens " << tokens;
       }
     }
   }

@@ -6,6 +6,12 @@
 
 namespace tessera {
 
+void RowNorm::operator()(const float* x, float* y) const {
+  const auto n = static_cast<int64_t>(weight.size());
+  if (kind == Kind::kRms) return kernels().elementwise.rms_norm(x, weight.data(), eps, y, n);
+  kernels().elementwise.layer_norm(x, weight.data(), bias.empty() ? nullptr : bias.data(), eps, y, n);
+}
+
 void rms_norm(OpContext& ctx, Rows<const float> x, std::span<const float> weight, float eps, Rows<float> y) {
   TESSERA_CHECK(static_cast<int64_t>(weight.size()) == x.cols && y.cols == x.cols && y.rows == x.rows,
                 "x [{}, {}], weight [{}], y [{}, {}]", x.rows, x.cols, weight.size(), y.rows, y.cols);

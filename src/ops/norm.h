@@ -8,6 +8,16 @@
 
 namespace tessera {
 
+// A norm of one row at a time, for those who read normed rows once and need not store them. Weights stay the owner's.
+struct RowNorm {
+  enum class Kind { kNone, kRms, kLayer };
+  Kind kind = Kind::kNone;
+  std::span<const float> weight, bias;  // bias may be empty
+  float eps = 0;
+
+  void operator()(const float* x, float* y) const;  // not kNone
+};
+
 // y = x / sqrt(mean(x^2) + eps) * weight   (Zhang & Sennrich 2019). x, y: [tokens, dim]; weight: [dim].
 void rms_norm(OpContext& ctx, Rows<const float> x, std::span<const float> weight, float eps, Rows<float> y);
 // y = (x - mean) / sqrt(var + eps) * weight + bias   (Ba et al. 2016); bias may be empty.
