@@ -1,10 +1,13 @@
-// Matmul on AVX2 and FMA, without dot-product instructions: integer products by maddubs (u8 x s8 -> s16 pairs) and
-// madd.
+// Matmul on AVX2 and FMA, without dot-product instructions: integer products by maddubs (u8 x s8 -> s16 pairs).
 //
-// The same panels and the same sums as every other layer. A 32-row panel is walked in four strips of 8 rows (one
-// register of integer sums per token), up to 6 tokens: 6 integer sums in registers; float sums of the group live in L1.
-// maddubs saturates at 2 * code * 127 > 32767: codes up to 129 go in as they are; q8_0 and iq4 codes are made signed
-// and split into magnitude and sign, the sign moving to the activation. Bound: half of the maddubs + madd + add rate.
+// The same panels and the same sums as every other layer. maddubs adds two products, at most 2 * code * 127; before the
+// sums are widened to 32 bits (madd by ones), as many steps of 4 columns are added in 16 bits as cannot overflow: 8 for
+// codes of 4 bits, 4 for 5 bits, 2 for 6 bits. Codes of 8 bits are two nibbles with a sum each, of 8 steps; madd by 1 and
+// by 16 puts them together. The offset of the codes is added to the 32-bit sum.
+//
+// A panel is walked once, group by group; inside a group it is cut into parts of R strips (8 rows) x T tokens whose R * T
+// sums fit the registers (at most 12 of 16). The float sums of the tile live in L1. Bound with codes of 4 bits, per part and
+// block: 8 R T each of maddubs and additions, 4 R T for widening, conversion and scale: 80 % of the maddubs rate.
 #include <immintrin.h>
 
 #include "kernels/layers.h"
@@ -28,16 +31,47 @@ TESSERA_STATIC_INLINE __m256 signed_to_float(__m128i bytes) { return _mm256_cvte
 TESSERA_STATIC_INLINE __m256 negate(__m256 v) { return _mm256_xor_ps(v, _mm256_set1_ps(-0.0f)); }
 TESSERA_STATIC_INLINE __m256i pair_up(__m128i a, __m128i b) { return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)); }
 
-constexpr bool needs_sign(int codec) {
-  return codec == kPackedQ8_0 || codec == kPackedIQ4_NL || codec == kPackedIQ4_XS;
+// Steps of 4 columns whose products are added in 16 bits; 1: codes of 8 bits, nibble by nibble.
+constexpr int steps_per_sum(int codec) {
+  switch (codec) {
+    case kPackedQ8_0: case kPackedIQ4_NL: case kPackedIQ4_XS: return 1;
+    case kPackedQ6_K: return 2;                                            // codes to 63
+    case kPackedQ5_0: case kPackedQ5_1: case kPackedQ5_K: case kPackedMXFP4: return 4;  // to 31
+    default: return 8;                                                     // to 15
+  }
 }
+// What a table's entries are below and above the nibble border.
+struct Nibbles {
+  uint8_t low[16], high[16];
+};
+constexpr Nibbles split_nibbles(const uint8_t (&table)[16]) {
+  Nibbles n{};
+  for (int i = 0; i < 16; ++i) {
+    n.low[i] = table[i] & 0x0f;
+    n.high[i] = static_cast<uint8_t>(table[i] >> 4);
+  }
+  return n;
+}
+constexpr Nibbles kIq4Nibbles = split_nibbles(kIq4Codes);
+// UnpackedPanel::offset_shift of 5-bit codes without an offset; 4-bit ones have -1.
+constexpr int kNoOffset5 = -2;
+
+template <int N>
+struct Int {
+  static constexpr int value = N;
+};
 
 // Weights of a packed panel, 8 rows at a time (`strip`).
 template <int codec>
 struct Packed {
   static constexpr BlockLayout kLayout = block_layout(codec);
   static constexpr BlockKind kKind = kLayout.kind;
+  static constexpr int kSum = steps_per_sum(codec);
+  static constexpr int kShift = kLayout.offset_shift;
+  static constexpr bool kStreams = true;
   const uint8_t* panel;
+  const uint8_t* ahead = nullptr;
+  int64_t ahead_bytes = 0;
 
   inline __attribute__((always_inline)) const uint8_t* group(int64_t b) const {
     return panel + b / kLayout.group_blocks * kLayout.group_bytes;
@@ -46,6 +80,47 @@ struct Packed {
     return group(b) + kLayout.blocks_at + b % kLayout.group_blocks * kLayout.block_bytes;
   }
 
+  // The hardware follows a stream whose lines are touched in ascending order, nudged by one request per 512 bytes (into
+  // L2, 4 KiB ahead). Planes are not needed in that order and compilers reorder loads, so every line is touched by a load
+  // of its own first. With several tiles of tokens each tile's pass fetches a share of the next panel instead.
+  inline __attribute__((always_inline)) void prefetch(int64_t b) const {
+    if (ahead != nullptr) {
+      const auto* line = reinterpret_cast<const char*>(ahead + b * ahead_bytes);
+      for (int64_t i = 0; i < ahead_bytes; i += 64) _mm_prefetch(line + i, _MM_HINT_T1);
+      return;
+    }
+    constexpr int head = kLayout.blocks_at, bytes = kLayout.block_bytes;
+    const uint8_t* at = block(b);
+    if (kLayout.group_blocks == 1 || b % kLayout.group_blocks == 0) touch<head>(at - head);
+    touch<bytes>(at);
+    constexpr int average = kLayout.group_bytes / kLayout.group_blocks;
+    const auto* line = reinterpret_cast<const char*>(panel + b * average + 4096);
+#pragma GCC unroll 4
+    for (int i = 0; i < average; i += 512) _mm_prefetch(line + i, _MM_HINT_T1);
+  }
+  template <int bytes>
+  static inline __attribute__((always_inline)) void touch(const uint8_t* p) {
+#pragma GCC unroll 20
+    for (int i = 0; i < bytes; i += 64) {
+      uint32_t word;
+      asm volatile("movl %1, %0" : "=r"(word) : "m"(*(p + i)));
+    }
+  }
+
+  // Both nibbles of codes of 8 bits.
+  inline __attribute__((always_inline)) void nibbles(int64_t b, int step, int strip, __m256i& low, __m256i& high) const {
+    const __m256i mask = _mm256_set1_epi8(0x0f);
+    if constexpr (codec == kPackedQ8_0) {
+      const __m256i v = code(b, step, strip);
+      low = _mm256_and_si256(v, mask);
+      high = _mm256_and_si256(_mm256_srli_epi16(v, 4), mask);
+    } else {
+      const __m256i v = load(block(b) + 32 * strip + 128 * (step % 4));
+      const __m256i index = _mm256_and_si256(step < 4 ? v : _mm256_srli_epi16(v, 4), mask);
+      low = lookup(kIq4Nibbles.low, index);
+      high = lookup(kIq4Nibbles.high, index);
+    }
+  }
   inline __attribute__((always_inline)) __m256i code(int64_t b, int step, int strip) const {
     const uint8_t* p = block(b) + 32 * strip;
     if constexpr (codec == kPackedQ8_0) return load(p + 128 * step);
@@ -117,12 +192,26 @@ struct Packed {
   }
 };
 
-template <BlockKind kind>
+template <BlockKind kind, int sum, int shift>
 struct Unpacked {
   static constexpr BlockKind kKind = kind;
   static constexpr int kHalves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
+  static constexpr int kSum = sum;
+  static constexpr int kShift = shift;
+  static constexpr bool kStreams = false;
   const UnpackedPanel& w;
+  const int8_t* next;  // activations to fetch into L1 meanwhile
+  int64_t block_bytes;  // of them
 
+  inline __attribute__((always_inline)) void prefetch(int64_t b) const {
+    const auto* line = reinterpret_cast<const char*>(next + b * block_bytes);
+    for (int64_t i = 0; i < block_bytes; i += 64) _mm_prefetch(line + i, _MM_HINT_T0);
+  }
+  inline __attribute__((always_inline)) void nibbles(int64_t b, int step, int strip, __m256i& low, __m256i& high) const {
+    const __m256i v = code(b, step, strip), mask = _mm256_set1_epi8(0x0f);
+    low = _mm256_and_si256(v, mask);
+    high = _mm256_and_si256(_mm256_srli_epi16(v, 4), mask);
+  }
   inline __attribute__((always_inline)) __m256i code(int64_t b, int step, int strip) const {
     return load(w.codes + b * w.code_stride + 128 * step + 32 * strip);
   }
@@ -140,137 +229,292 @@ struct Unpacked {
   }
 };
 
-// Four codes times four activations, summed, in each 32-bit lane.
-template <bool kSign>
-TESSERA_STATIC_INLINE __m256i dot4(__m256i code, __m256i x) {
-  const __m256i ones = _mm256_set1_epi16(1);
-  if constexpr (!kSign) return _mm256_madd_epi16(_mm256_maddubs_epi16(code, x), ones);
-  const __m256i w = _mm256_xor_si256(code, _mm256_set1_epi8(static_cast<char>(0x80)));
-  return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)), ones);
+// One step of one token: 4 activations times the codes of two vectors, added to two 16-bit sums. In assembly, for GCC adds the
+// products of a block as a tree (it keeps all of them, in memory) and loads codes anew for each token.
+typedef int32_t __attribute__((may_alias, aligned(1))) Word;
+TESSERA_STATIC_INLINE void add_products(__m256i& sum0, __m256i& sum1, __m256i code0, __m256i code1, const int8_t* x) {
+  __m256i four, product;
+  asm("vpbroadcastd %[x], %[four]\n\t"
+      "vpmaddubsw %[four], %[code0], %[product]\n\t"
+      "vpmaddubsw %[four], %[code1], %[four]\n\t"
+      "vpaddw %[product], %[sum0], %[sum0]\n\t"
+      "vpaddw %[four], %[sum1], %[sum1]"
+      : [sum0] "+x"(sum0), [sum1] "+x"(sum1), [four] "=&x"(four), [product] "=&x"(product)
+      : [code0] "x"(code0), [code1] "x"(code1), [x] "m"(*reinterpret_cast<const Word*>(x)));
+}
+TESSERA_STATIC_INLINE void set_products(__m256i& sum0, __m256i& sum1, __m256i code0, __m256i code1, const int8_t* x) {
+  asm("vpbroadcastd %[x], %[sum1]\n\t"
+      "vpmaddubsw %[sum1], %[code0], %[sum0]\n\t"
+      "vpmaddubsw %[sum1], %[code1], %[sum1]"
+      : [sum0] "=&x"(sum0), [sum1] "=&x"(sum1)
+      : [code0] "x"(code0), [code1] "x"(code1), [x] "m"(*reinterpret_cast<const Word*>(x)));
+}
+TESSERA_STATIC_INLINE __m256i broadcast4(const void* p) {
+  int32_t four;
+  __builtin_memcpy(&four, p, 4);
+  return _mm256_set1_epi32(four);
 }
 
-// kSign: codes have offset 128, which the sign trick takes out.
-template <class Source, int W, bool kSign>
+// Integer dot products of R strips from `strip` on with T tokens over kSteps steps.
+template <class Source, int kSteps, int R, int T>
+struct Dots {
+  // codes: activations of the first step and token; `width` tokens side by side.
+  static inline __attribute__((always_inline)) void get(const Source& w, int64_t b, int first_step, int strip,
+                                                        const int8_t* codes, int width, __m256i (&dot)[R][T]) {
+    if constexpr (Source::kSum == 1) {
+      wide(w, b, first_step, strip, codes, width, dot);
+    } else {
+      narrow(w, b, first_step, strip, codes, width, dot);
+    }
+  }
+
+ private:
+  static inline __attribute__((always_inline)) void narrow(const Source& w, int64_t b, int first_step, int strip,
+                                                           const int8_t* codes, int width, __m256i (&dot)[R][T]) {
+    constexpr int kSum = Source::kSum < kSteps ? Source::kSum : kSteps;
+#pragma GCC unroll 4
+    for (int begin = 0; begin < kSteps; begin += kSum) {
+      __m256i sum[R][T];
+#pragma GCC unroll 8
+      for (int step = begin; step < begin + kSum; ++step) {
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r += 2) {
+          const __m256i code0 = w.code(b, first_step + step, strip + r);
+          const __m256i code1 = w.code(b, first_step + step, strip + r + 1);
+          products(sum[r], sum[r + 1], code0, code1, codes + step * width * 4, step == begin);
+        }
+      }
+      widen(sum, 1, dot, begin == 0);
+    }
+  }
+  static inline __attribute__((always_inline)) void wide(const Source& w, int64_t b, int first_step, int strip,
+                                                         const int8_t* codes, int width, __m256i (&dot)[R][T]) {
+    __m256i low[R][T], high[R][T];
+#pragma GCC unroll 8
+    for (int step = 0; step < kSteps; ++step) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        __m256i code_low, code_high;
+        w.nibbles(b, first_step + step, strip + r, code_low, code_high);
+        products(low[r], high[r], code_low, code_high, codes + step * width * 4, step == 0);
+      }
+    }
+    widen(low, 1, dot, true);
+    widen(high, 16, dot, false);
+  }
+  static inline __attribute__((always_inline)) void products(__m256i (&sum0)[T], __m256i (&sum1)[T], __m256i code0,
+                                                             __m256i code1, const int8_t* codes, bool first) {
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+      first ? set_products(sum0[t], sum1[t], code0, code1, codes + 4 * t)
+            : add_products(sum0[t], sum1[t], code0, code1, codes + 4 * t);
+    }
+  }
+  static inline __attribute__((always_inline)) void widen(const __m256i (&sum)[R][T], int16_t factor,
+                                                          __m256i (&dot)[R][T], bool first) {
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const __m256i four = _mm256_madd_epi16(sum[r][t], _mm256_set1_epi16(factor));
+        dot[r][t] = first ? four : _mm256_add_epi32(dot[r][t], four);
+      }
+    }
+  }
+};
+
+// A tile of W tokens.
+template <class Source, int W>
 struct Tile {
   static constexpr BlockKind kKind = Source::kKind;
   static constexpr int kHalves = kKind == kScale16 || kKind == kScale16Min ? 2 : 1;
   static constexpr int kSteps = 8 / kHalves;
   static constexpr int64_t kGroup = activation_blocks(kKind);
   static constexpr bool kMins = kKind == kScale32Min || kKind == kScale16Min;
-  static constexpr bool kOffset = (kKind == kScale32 || kKind == kScale16) && !kSign;
+  static constexpr bool kOffset = kKind == kScale32 || kKind == kScale16;
+  static constexpr bool kWide = Source::kSum == 1;
+  static constexpr int kTokens = W == 8 ? 4 : W;
+  static constexpr int kStrips = kWide ? (kTokens == 1 ? 4 : kTokens <= 3 ? 2 : 1) : kTokens <= 3 ? 4 : 2;
+  static_assert(W % kTokens == 0);
 
-  static void run(const Source& w, const BlockTask& task, int shift) {
+  static void run(const Source& w, const BlockTask& task) {
+    alignas(32) float sums[W * kPanelRows];
     const TileOutput& out = task.out;
-    const __m128i count = _mm_cvtsi32_si128((kHalves == 2 ? 5 : 7) - shift);
-    for (int strip = 0; strip < 4; ++strip) {
-      alignas(32) float sums[W * 8];
-      for (int t = 0; t < W; ++t) {
+    for (int t = 0; t < W; ++t) {
+      for (int strip = 0; strip < 4; ++strip) {
         const float* in = out.c_in + t * out.c_in_stride + 8 * strip;
-        _mm256_store_ps(sums + 8 * t, out.c_in != nullptr ? _mm256_loadu_ps(in) : _mm256_setzero_ps());
+        _mm256_store_ps(sums + t * kPanelRows + 8 * strip,
+                        out.c_in != nullptr ? _mm256_loadu_ps(in) : _mm256_setzero_ps());
       }
-      for (int64_t begin = 0; begin < task.blocks; begin += kGroup) {
-        const int64_t end = task.blocks - begin < kGroup ? task.blocks : begin + kGroup;
-        group(w, task.x, begin, end, strip, count, sums);
+    }
+    for (int64_t begin = 0; begin < task.blocks; begin += kGroup) {
+      const int64_t end = task.blocks - begin < kGroup ? task.blocks : begin + kGroup;
+      for (int64_t b = begin; b < end; ++b) w.prefetch(b);
+      for (int strip = 0; strip < 4; strip += kStrips) {
+        for (int first = 0; first < W; first += kTokens) part(w, task.x, begin, end, strip, first, sums);
       }
-      for (int t = 0; t < W; ++t) {
-        __m256 y = _mm256_load_ps(sums + 8 * t);
+    }
+    for (int t = 0; t < W; ++t) {
+      for (int strip = 0; strip < 4; ++strip) {
+        __m256 y = _mm256_load_ps(sums + t * kPanelRows + 8 * strip);
         if (out.add != nullptr) y = _mm256_add_ps(y, _mm256_loadu_ps(out.add + t * out.add_stride + 8 * strip));
         _mm256_storeu_ps(out.c_out + t * out.c_out_stride + 8 * strip, y);
       }
     }
   }
 
-  static inline __attribute__((always_inline)) void group(const Source& w, const BlockTile& x, int64_t begin,
-                                                          int64_t end, int strip, __m128i count, float* sums) {
-    __m256 acc[W];
-    for (int t = 0; t < W; ++t) acc[t] = _mm256_setzero_ps();
-    for (int64_t b = begin; b < end; ++b) {
+  // Groups of two blocks are unrolled, so that float sums need not begin with zeros in memory.
+  static inline __attribute__((always_inline)) void part(const Source& w, const BlockTile& x, int64_t begin,
+                                                         int64_t end, int strip, int first, float* sums) {
+    if constexpr (kGroup == 2) {
+      end - begin == 2 ? blocks_of_part<2>(w, x, begin, end, strip, first, sums)
+                       : blocks_of_part<1>(w, x, begin, end, strip, first, sums);
+    } else {
+      blocks_of_part<0>(w, x, begin, end, strip, first, sums);
+    }
+  }
+  template <int count>
+  static inline __attribute__((always_inline)) void blocks_of_part(const Source& w, const BlockTile& x, int64_t begin,
+                                                                   int64_t end, int strip, int first, float* sums) {
+    __m256 acc[kStrips][kTokens];
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 4
+      for (int r = 0; r < kStrips; ++r) acc[r][t] = _mm256_setzero_ps();
+    }
 #pragma GCC unroll 2
-      for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, strip, count, acc);
+    for (int64_t i = 0; i < (count != 0 ? count : end - begin); ++i) {
+      const int64_t b = begin + i;
+      if constexpr (count != 0) asm volatile("" ::: "memory");  // one block after the other: fewer registers
+#pragma GCC unroll 2
+      for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, strip, first, count != 0 && i == 0, acc);
       if constexpr (kKind == kScale32Bias) {
-        const __m256 bias = w.bias(b, strip);
-        for (int t = 0; t < W; ++t) {
-          acc[t] = _mm256_fmadd_ps(_mm256_set1_ps(static_cast<float>(x.start32[b * W + t])), bias, acc[t]);
+        __m256 bias[kStrips];
+#pragma GCC unroll 4
+        for (int r = 0; r < kStrips; ++r) bias[r] = w.bias(b, strip + r);
+#pragma GCC unroll 8
+        for (int t = 0; t < kTokens; ++t) {
+          const __m256 start = _mm256_set1_ps(static_cast<float>(x.start32[b * W + first + t]));
+#pragma GCC unroll 4
+          for (int r = 0; r < kStrips; ++r) acc[r][t] = _mm256_fmadd_ps(start, bias[r], acc[r][t]);
         }
       }
     }
-    if constexpr (kMins) add_mins(w, x, begin, end, strip, acc);
-    for (int t = 0; t < W; ++t) {
-      const __m256 x_scale = _mm256_set1_ps(x.scale[begin / kGroup * W + t]);
-      _mm256_store_ps(sums + 8 * t, _mm256_fmadd_ps(acc[t], x_scale, _mm256_load_ps(sums + 8 * t)));
+    if constexpr (kMins) add_mins(w, x, begin, end, strip, first, acc);
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; ++t) {
+      const __m256 x_scale = _mm256_set1_ps(x.scale[begin / kGroup * W + first + t]);
+#pragma GCC unroll 4
+      for (int r = 0; r < kStrips; ++r) {
+        float* sum = sums + (first + t) * kPanelRows + 8 * (strip + r);
+        _mm256_store_ps(sum, _mm256_fmadd_ps(acc[r][t], x_scale, _mm256_load_ps(sum)));
+      }
     }
   }
 
   static inline __attribute__((always_inline)) void add_block(const Source& w, const BlockTile& x, int64_t b, int half,
-                                                              int strip, __m128i count, __m256 (&acc)[W]) {
-    __m256i dot[W];
-    for (int t = 0; t < W; ++t) {
-      dot[t] = _mm256_setzero_si256();
-      if constexpr (kOffset) {
-        const int32_t* start = kHalves == 2 ? x.start16 + (b * 2 + half) * W + t : x.start32 + b * W + t;
-        dot[t] = _mm256_sra_epi32(_mm256_set1_epi32(*start), count);
-      }
-    }
-    const int8_t* codes = x.codes + (b * 8 + half * kSteps) * W * 4;
+                                                              int strip, int first, bool zero,
+                                                              __m256 (&acc)[kStrips][kTokens]) {
+    __m256i dot[kStrips][kTokens];
+    const int8_t* codes = x.codes + ((b * 8 + half * kSteps) * W + first) * 4;
+    Dots<Source, kSteps, kStrips, kTokens>::get(w, b, half * kSteps, strip, codes, W, dot);
+    __m256 scale[kStrips];
+#pragma GCC unroll 4
+    for (int r = 0; r < kStrips; ++r) scale[r] = w.scale(b, half, strip + r);
 #pragma GCC unroll 8
-    for (int step = 0; step < kSteps; ++step) {
-      const __m256i code = w.code(b, half * kSteps + step, strip);
-      for (int t = 0; t < W; ++t) {
-        int32_t four;
-        __builtin_memcpy(&four, codes + (step * W + t) * 4, 4);
-        dot[t] = _mm256_add_epi32(dot[t], dot4<kSign>(code, _mm256_set1_epi32(four)));
+    for (int t = 0; t < kTokens; ++t) {
+      __m256i start = _mm256_setzero_si256();
+      if constexpr (kOffset) {
+        const int32_t* at = kHalves == 2 ? x.start16 + (b * 2 + half) * W : x.start32 + b * W;
+        start = _mm256_srai_epi32(_mm256_set1_epi32(at[first + t]), (kHalves == 2 ? 5 : 7) - Source::kShift);
+      }
+#pragma GCC unroll 4
+      for (int r = 0; r < kStrips; ++r) {
+        if (kOffset) dot[r][t] = _mm256_add_epi32(dot[r][t], start);
+        const __m256 y = _mm256_cvtepi32_ps(dot[r][t]);
+        acc[r][t] = zero ? _mm256_mul_ps(y, scale[r]) : _mm256_fmadd_ps(y, scale[r], acc[r][t]);
       }
     }
-    const __m256 scale = w.scale(b, half, strip);
-    for (int t = 0; t < W; ++t) acc[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t]), scale, acc[t]);
   }
 
   static inline __attribute__((always_inline)) void add_mins(const Source& w, const BlockTile& x, int64_t begin,
-                                                             int64_t end, int strip, __m256 (&acc)[W]) {
+                                                             int64_t end, int strip, int first,
+                                                             __m256 (&acc)[kStrips][kTokens]) {
     constexpr int64_t blocks = kKind == kScale32Min ? 2 : 1;  // of a pair
     const int16_t* pairs = kKind == kScale32Min ? x.pair32 : x.pair16;
-    __m256i sums[W];
-    for (int t = 0; t < W; ++t) sums[t] = _mm256_setzero_si256();
+    __m256i sums[kStrips][kTokens];
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 4
+      for (int r = 0; r < kStrips; ++r) sums[r][t] = _mm256_setzero_si256();
+    }
     for (int64_t b = begin; b < end; b += blocks) {
-      const __m256i m = w.mins(b, strip);
-      for (int t = 0; t < W; ++t) {
-        int32_t pair;
-        __builtin_memcpy(&pair, pairs + (b / blocks * W + t) * 2, 4);
-        sums[t] = _mm256_add_epi32(sums[t], _mm256_madd_epi16(m, _mm256_set1_epi32(pair)));
+      __m256i mins[kStrips];
+#pragma GCC unroll 4
+      for (int r = 0; r < kStrips; ++r) mins[r] = w.mins(b, strip + r);
+#pragma GCC unroll 8
+      for (int t = 0; t < kTokens; ++t) {
+        const __m256i pair = broadcast4(pairs + (b / blocks * W + first + t) * 2);
+#pragma GCC unroll 4
+        for (int r = 0; r < kStrips; ++r) sums[r][t] = _mm256_add_epi32(sums[r][t], _mm256_madd_epi16(mins[r], pair));
       }
     }
-    const __m256 d = w.neg_d_min(begin, strip);
-    for (int t = 0; t < W; ++t) acc[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[t]), d, acc[t]);
+#pragma GCC unroll 4
+    for (int r = 0; r < kStrips; ++r) {
+      const __m256 d = w.neg_d_min(begin, strip + r);
+#pragma GCC unroll 8
+      for (int t = 0; t < kTokens; ++t) acc[r][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r][t]), d, acc[r][t]);
+    }
   }
 };
 
-template <bool kSign, class Source>
-void run(const Source& source, const BlockTask& task, int shift) {
-  switch (task.x.width) {
-    case 1: return Tile<Source, 1, kSign>::run(source, task, shift);
-    case 2: return Tile<Source, 2, kSign>::run(source, task, shift);
-    case 3: return Tile<Source, 3, kSign>::run(source, task, shift);
-    case 4: return Tile<Source, 4, kSign>::run(source, task, shift);
-    case 5: return Tile<Source, 5, kSign>::run(source, task, shift);
-    case 6: return Tile<Source, 6, kSign>::run(source, task, shift);
-    case 7: return Tile<Source, 7, kSign>::run(source, task, shift);
-    default: return Tile<Source, 8, kSign>::run(source, task, shift);
+template <class F>
+TESSERA_STATIC_INLINE void by_width(int64_t width, F f) {
+  switch (width) {
+    case 1: return f(Int<1>());
+    case 2: return f(Int<2>());
+    case 3: return f(Int<3>());
+    case 4: return f(Int<4>());
+    case 5: return f(Int<5>());
+    case 6: return f(Int<6>());
+    case 7: return f(Int<7>());
+    default: return f(Int<8>());
   }
 }
+static_assert(kBlockTokens == 8);
 
 template <int codec>
 void few(const BlockTask& task) {
-  run<needs_sign(codec)>(Packed<codec>{task.panel}, task, block_layout(codec).offset_shift);
+  const Packed<codec> source{task.panel, task.ahead, task.ahead_bytes};
+  by_width(task.x.width, [&](auto width) { Tile<Packed<codec>, decltype(width)::value>::run(source, task); });
 }
-template <BlockKind kind>
-void many_tile(const BlockTask& task) {
-  // Only q8_0 and iq4 have codes too large for maddubs, and only they have offset 128.
-  if (kind == kScale32 && task.w->offset_shift == 7) return run<kind == kScale32>(Unpacked<kind>{*task.w}, task, 7);
-  run<false>(Unpacked<kind>{*task.w}, task, task.w->offset_shift);
+
+template <BlockKind kind, int sum, int shift>
+void many_tile(const BlockTask& task, const int8_t* next) {
+  using Source = Unpacked<kind, sum, shift>;
+  const Source source{*task.w, next, task.x.width * kBlockCols};
+  by_width(task.x.width, [&](auto width) { Tile<Source, decltype(width)::value>::run(source, task); });
 }
 template <BlockKind kind>
 void many(const BlockTask* tiles, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) many_tile<kind>(tiles[i]);
+  for (int64_t i = 0; i < count; ++i) {
+    const BlockTask& task = tiles[i];
+    for (int64_t at = 0; at < task.ahead_bytes; at += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(task.ahead + at), _MM_HINT_T1);
+    }
+    const int8_t* next = tiles[i + 1 < count ? i + 1 : 0].x.codes;
+    const int shift = task.w->offset_shift;
+    if constexpr (kind == kScale32) {
+      shift == 3 ? many_tile<kind, 8, 3>(task, next)
+                 : shift == 4 ? many_tile<kind, 4, 4>(task, next) : many_tile<kind, 1, 7>(task, next);
+    } else if constexpr (kind == kScale16) {
+      shift == 2 ? many_tile<kind, 8, 2>(task, next) : many_tile<kind, 2, 5>(task, next);
+    } else if constexpr (kind == kScale16Min) {
+      many_tile<kind, 8, -1>(task, next);
+    } else {
+      shift == kNoOffset5 ? many_tile<kind, 4, -1>(task, next) : many_tile<kind, 8, -1>(task, next);
+    }
+  }
 }
 
 template <int codec>
@@ -279,7 +523,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
   constexpr BlockLayout layout = block_layout(codec);
   constexpr BlockKind kind = layout.kind;
   constexpr int halves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
-  out.offset_shift = layout.offset_shift;
+  out.offset_shift = layout.offset_shift < 0 && steps_per_sum(codec) == 4 ? kNoOffset5 : layout.offset_shift;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
   out.code_stride = codec == kPackedQ8_0 ? layout.group_bytes : 1024;
   for (int64_t i = 0; i < blocks; ++i) {
@@ -386,23 +630,57 @@ void float_f32(const FloatTask& task) { float_rows(RowsF32{static_cast<const flo
 void float_f16(const FloatTask& task) { float_rows(RowsF16{static_cast<const uint16_t*>(task.panel)}, task); }
 void float_bf16(const FloatTask& task) { float_rows(RowsBf16{static_cast<const uint16_t*>(task.panel)}, task); }
 
-void row_w8(const RowTask& task) {
-  const int64_t width = task.x.width;
-  for (int64_t t = 0; t < width; ++t) {
+// Codes of 8 bits without scales between: one "block" after the other of 32 columns.
+struct RowCodes {
+  static constexpr int kSum = 1;
+  const uint8_t* codes;
+  inline __attribute__((always_inline)) void nibbles(int64_t b, int step, int strip, __m256i& low, __m256i& high) const {
+    const __m256i v = load(codes + b * 1024 + 128 * step + 32 * strip), mask = _mm256_set1_epi8(0x0f);
+    low = _mm256_and_si256(v, mask);
+    high = _mm256_and_si256(_mm256_srli_epi16(v, 4), mask);
+  }
+};
+
+template <int W>
+void row_tile(const RowTask& task) {
+  constexpr int kStrips = W == 1 ? 4 : W <= 3 ? 2 : 1;
+  alignas(32) int32_t sums[W * kPanelRows];
+  for (int t = 0; t < W; ++t) {
     for (int strip = 0; strip < 4; ++strip) {
-      __m256i sums = _mm256_setzero_si256();
-      for (int64_t step = 0; step < task.cols / 4; ++step) {
-        int32_t four;
-        __builtin_memcpy(&four, task.x.codes + (step * width + t) * 4, 4);
-        sums = _mm256_add_epi32(sums, dot4<true>(load(task.panel + step * 128 + 32 * strip), _mm256_set1_epi32(four)));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sums + t * kPanelRows + 8 * strip),
+                         _mm256_set1_epi32(-128 * task.x.sum[t]));
+    }
+  }
+  const RowCodes w{task.panel};
+  for (int64_t b = 0; b < task.cols / kBlockCols; ++b) {
+    _mm_prefetch(reinterpret_cast<const char*>(task.panel + b * 1024 + 4096), _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(task.panel + b * 1024 + 4096 + 512), _MM_HINT_T1);
+    for (int strip = 0; strip < 4; strip += kStrips) {
+      __m256i dot[kStrips][W];
+      Dots<RowCodes, 8, kStrips, W>::get(w, b, 0, strip, task.x.codes + b * kBlockCols * W, W, dot);
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) {
+#pragma GCC unroll 4
+        for (int r = 0; r < kStrips; ++r) {
+          auto* sum = reinterpret_cast<__m256i*>(sums + t * kPanelRows + 8 * (strip + r));
+          _mm256_store_si256(sum, _mm256_add_epi32(_mm256_load_si256(sum), dot[r][t]));
+        }
       }
+    }
+  }
+  const TileOutput& out = task.out;
+  for (int t = 0; t < W; ++t) {
+    for (int strip = 0; strip < 4; ++strip) {
       const __m256 scale = _mm256_mul_ps(_mm256_loadu_ps(task.row_scale + 8 * strip), _mm256_set1_ps(task.x.scale[t]));
-      __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), scale);
-      const TileOutput& out = task.out;
+      __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(load(sums + t * kPanelRows + 8 * strip)), scale);
       if (out.add != nullptr) y = _mm256_add_ps(y, _mm256_loadu_ps(out.add + t * out.add_stride + 8 * strip));
       _mm256_storeu_ps(out.c_out + t * out.c_out_stride + 8 * strip, y);
     }
   }
+}
+
+void row_w8(const RowTask& task) {
+  by_width(task.x.width, [&](auto width) { row_tile<decltype(width)::value>(task); });
 }
 
 template <int... codec>
