@@ -67,10 +67,12 @@ struct Packed {
     const uint8_t* at = block(b);
     if (kLayout.group_blocks == 1 || b % kLayout.group_blocks == 0) touch<head>(at - head);
     if (codec != kPackedQ8_0) touch<bytes>(at);
+    // Codes that take longer to unpack than to fetch do better with a request for every line.
+    constexpr bool every = codec == kPackedQ2_K || codec == kPackedQ3_K || codec == kPackedIQ4_XS;
     constexpr int average = kLayout.group_bytes / kLayout.group_blocks;
-    const auto* line = reinterpret_cast<const char*>(panel + b * average + 4096);
-#pragma GCC unroll 4
-    for (int i = 0; i < average; i += 512) _mm_prefetch(line + i, _MM_HINT_T1);
+    const auto* line = reinterpret_cast<const char*>(panel + b * average + (every ? 8192 : 4096));
+#pragma GCC unroll 8
+    for (int i = 0; i < average; i += every ? 64 : 512) _mm_prefetch(line + i, _MM_HINT_T1);
   }
   static inline __attribute__((always_inline)) __m512i load_in_order(const uint8_t* p) {
     __m512i v;
