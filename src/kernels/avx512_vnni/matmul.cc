@@ -35,8 +35,12 @@ TESSERA_STATIC_INLINE __m512i pair_up(__m128i a, __m128i b) {
   return _mm512_cvtepu8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b)));
 }
 
-// Weights of a packed panel. `h` selects rows 0..15 or 16..31, `half` columns 0..15 or 16..31 of a block.
-template <int codec>
+// Most tokens beside which there is time to touch every line first.
+constexpr int kTouchTokens = 1;
+
+// Weights of a packed panel. `h` selects rows 0..15 or 16..31, `half` columns 0..15 or 16..31 of a block. kStream: from
+// memory; else the panel was fetched while the one before was multiplied.
+template <int codec, bool kStream>
 struct Packed {
   static constexpr BlockLayout kLayout = block_layout(codec);
   static constexpr BlockKind kKind = kLayout.kind;
@@ -53,28 +57,34 @@ struct Packed {
     return group(b) + kLayout.blocks_at + b % kLayout.group_blocks * kLayout.block_bytes;
   }
 
-  // The hardware follows a stream whose lines are touched in ascending order, nudged by one request per 512 bytes (into L2, 4
-  // KiB ahead). Planes are not needed in that order and compilers reorder loads, so every line is touched by a load of its
-  // own first. With several tiles of tokens each tile's pass fetches a share of the next panel instead: otherwise the first
-  // pass waits for memory and the others leave it idle.
+  // One tile of tokens: the hardware follows a stream whose lines are touched in ascending order, nudged by one request per
+  // 512 bytes (into L2, 4 KiB ahead). Planes are not needed in that order and compilers reorder loads, so every line is
+  // touched by a load of its own first, unless more tokens leave no time for it. Several tiles: each tile's pass fetches a
+  // share of the next panel: otherwise the first pass waits for memory and the others leave it idle.
+  template <int W>
   inline __attribute__((always_inline)) void prefetch(int64_t b) const {
-    if (ahead != nullptr) {
+    if constexpr (!kStream) {
       const auto* line = reinterpret_cast<const char*>(ahead + b * ahead_bytes);
       for (int64_t i = 0; i < ahead_bytes; i += 64) _mm_prefetch(line + i, _MM_HINT_T1);
-      return;
+    } else {
+      constexpr bool touched = W <= kTouchTokens && codec != kPackedQ8_0;
+      if constexpr (touched) {
+        const uint8_t* at = block(b);
+        constexpr int head = kLayout.blocks_at, bytes = kLayout.block_bytes;
+        if (kLayout.group_blocks == 1 || b % kLayout.group_blocks == 0) touch<head>(at - head);
+        touch<bytes>(at);
+      }
+      // Codes that take longer to unpack than to fetch do better with a request for every line.
+      constexpr bool slow = codec == kPackedQ2_K || codec == kPackedQ3_K || codec == kPackedIQ4_XS;
+      constexpr bool sparse = touched ? !slow : kLayout.group_blocks == 1 && kLayout.bits_at < 0;
+      constexpr int average = kLayout.group_bytes / kLayout.group_blocks;
+      const auto* line = reinterpret_cast<const char*>(panel + b * average + (sparse ? 4096 : 8192));
+#pragma GCC unroll 16
+      for (int i = 0; i < average; i += sparse ? 512 : 64) _mm_prefetch(line + i, _MM_HINT_T1);
     }
-    constexpr int head = kLayout.blocks_at, bytes = kLayout.block_bytes;
-    const uint8_t* at = block(b);
-    if (kLayout.group_blocks == 1 || b % kLayout.group_blocks == 0) touch<head>(at - head);
-    if (codec != kPackedQ8_0) touch<bytes>(at);
-    // Codes that take longer to unpack than to fetch do better with a request for every line.
-    constexpr bool every = codec == kPackedQ2_K || codec == kPackedQ3_K || codec == kPackedIQ4_XS;
-    constexpr int average = kLayout.group_bytes / kLayout.group_blocks;
-    const auto* line = reinterpret_cast<const char*>(panel + b * average + (every ? 8192 : 4096));
-#pragma GCC unroll 8
-    for (int i = 0; i < average; i += every ? 64 : 512) _mm_prefetch(line + i, _MM_HINT_T1);
   }
   static inline __attribute__((always_inline)) __m512i load_in_order(const uint8_t* p) {
+    if constexpr (!kStream) return load(p);
     __m512i v;
     asm volatile("vmovdqu64 %1, %0" : "=v"(v) : "m"(*reinterpret_cast<const __m512i_u*>(p)));
     return v;
@@ -197,7 +207,7 @@ struct Tile {
     __m512 acc[W][2];
     for (int t = 0; t < W; ++t) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
     for (int64_t b = begin; b < end; ++b) {
-      w.prefetch(b);
+      w.template prefetch<W>(b);
 #pragma GCC unroll 2
       for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, acc);
       if constexpr (kKind == kScale32Bias) {
@@ -425,10 +435,24 @@ TESSERA_STATIC_INLINE void by_width(int64_t width, F f) {
 }
 static_assert(kBlockTokens == 8);
 
+template <class Source>
+void run(const Source& source, const BlockTask& task) {
+  switch (task.x.width) {
+    case 1: return Tile<Source, 1>::run(source, task);
+    case 2: return Tile<Source, 2>::run(source, task);
+    case 3: return Tile<Source, 3>::run(source, task);
+    case 4: return Tile<Source, 4>::run(source, task);
+    case 5: return Tile<Source, 5>::run(source, task);
+    case 6: return Tile<Source, 6>::run(source, task);
+    case 7: return Tile<Source, 7>::run(source, task);
+    default: return Tile<Source, 8>::run(source, task);
+  }
+}
+
 template <int codec>
 void few(const BlockTask& task) {
-  const Packed<codec> source{task.panel, task.ahead, task.ahead_bytes};
-  by_width(task.x.width, [&](auto width) { Tile<Packed<codec>, decltype(width)::value>::run(source, task); });
+  if (task.ahead != nullptr) return run(Packed<codec, false>{task.panel, task.ahead, task.ahead_bytes}, task);
+  run(Packed<codec, true>{task.panel}, task);
 }
 template <BlockKind kind>
 void many(const BlockTask* tiles, int64_t count) {
@@ -447,13 +471,13 @@ void many(const BlockTask* tiles, int64_t count) {
 
 template <int codec>
 void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& out) {
-  const Packed<codec> w{panel};
-  constexpr BlockKind kind = Packed<codec>::kKind;
+  const Packed<codec, true> w{panel};
+  constexpr BlockKind kind = Packed<codec, true>::kKind;
   constexpr int halves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
-  constexpr int offset = Packed<codec>::kShift < 0 ? 0 : (halves == 2 ? 32 : 128) - (1 << Packed<codec>::kShift);
-  out.offset_shift = Packed<codec>::kShift < 0 ? -1 : halves == 2 ? 5 : 7;
+  constexpr int offset = Packed<codec, true>::kShift < 0 ? 0 : (halves == 2 ? 32 : 128) - (1 << Packed<codec, true>::kShift);
+  out.offset_shift = Packed<codec, true>::kShift < 0 ? -1 : halves == 2 ? 5 : 7;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
-  out.code_stride = codec == kPackedQ8_0 ? Packed<codec>::kLayout.group_bytes : kUnpackedBlockBytes;
+  out.code_stride = codec == kPackedQ8_0 ? Packed<codec, true>::kLayout.group_bytes : kUnpackedBlockBytes;
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t b = first + i;
     for (int h = 0; h < 2; ++h) {
