@@ -157,8 +157,13 @@ class PanelRun {
 
   void whole_rows() {
     const auto* row_scale = reinterpret_cast<const float*>(panel_);
-    const int64_t cols = round_up<int64_t>(x_.cols, kBlockCols);
-    for (int64_t t = first_; t < last_; ++t) {
+    const int64_t cols = round_up<int64_t>(x_.cols, kBlockCols), tiles = last_ - first_;
+    // Many tiles: each fetches some lines of the panel that comes next.
+    const auto bytes = static_cast<int64_t>(job_.w->panel_bytes);
+    const int64_t share = tiles > kFewTiles ? round_up<int64_t>(ceil_div(bytes, tiles), 64) : 0;
+    const uint8_t* ahead = panel_ + bytes;
+    for (int64_t t = first_; t < last_; ++t, ahead += share) {
+      for (int64_t i = 0; i < share; i += 64) __builtin_prefetch(ahead + i, 0, 2);
       kernels().matmul.row_w8(RowTask{panel_ + packed_codec_info(kPackedW8).head_bytes, row_scale, x_.row_tile(t), cols,
                                       output(t, true, true)});
     }
