@@ -86,8 +86,8 @@ void add_bench_verb(CLI::App& app, VerbRunner run) {
   verb->add_option("--npl,--n-parallel", texts->streams, "Sequences generated together (1; also -npl)");
   verb->add_option("-b,--batch-size", texts->batches, "Most tokens of one forward pass (512)");
   verb->add_option("-t,--threads", texts->threads, "Threads (processors this process may use)");
-  verb->add_option("--ctk,--cache-type-k", texts->k_types, "f32, f16, bf16, q8_0 (f16; also -ctk)");
-  verb->add_option("--ctv,--cache-type-v", texts->v_types, "f32, f16, bf16, q8_0 (f16; also -ctv)");
+  verb->add_option("--ctk,--cache-type-k", texts->k_types, "f32, f16, bf16, q8_0 (bf16; also -ctk)");
+  verb->add_option("--ctv,--cache-type-v", texts->v_types, "f32, f16, bf16, q8_0 (bf16; also -ctv)");
   verb->add_option("-r,--repetitions", options->repetitions, "Samples per test")->check(CLI::Range(1, 10000))->capture_default_str();
   verb->add_option("--delay", options->delay_seconds, "Seconds between tests")->check(CLI::Range(0, 3600));
   verb->add_flag("!--no-warmup", options->warm_up, "Leave out the pass before the first sample");

@@ -20,7 +20,8 @@ constexpr int64_t kCols = 2048;
 constexpr int64_t kPatternRows = 8;    // packed once and repeated: packing K-quants is slow
 constexpr int64_t kPrefillRows = 512;
 constexpr int64_t kPrefillOutputs = 4096;
-constexpr DType kTypes[] = {DType::kBF16, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ6_K};
+constexpr DType kTypes[] = {DType::kBF16, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ6_K,
+                               DType::kW8};
 
 std::vector<float> random_values(int64_t count, float stddev) {
   std::mt19937 engine(1);
