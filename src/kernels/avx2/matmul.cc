@@ -323,6 +323,25 @@ struct Dots {
   }
 };
 
+// The sums of a tile in L1: [tokens][32].
+TESSERA_STATIC_INLINE void load_sums(const TileOutput& out, int64_t tokens, float* sums) {
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int strip = 0; strip < 4; ++strip) {
+      const float* in = out.c_in + t * out.c_in_stride + 8 * strip;
+      _mm256_store_ps(sums + t * kR + 8 * strip, out.c_in != nullptr ? _mm256_loadu_ps(in) : _mm256_setzero_ps());
+    }
+  }
+}
+TESSERA_STATIC_INLINE void store_sums(const TileOutput& out, int64_t tokens, const float* sums) {
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int strip = 0; strip < 4; ++strip) {
+      __m256 y = _mm256_load_ps(sums + t * kR + 8 * strip);
+      if (out.add != nullptr) y = _mm256_add_ps(y, _mm256_loadu_ps(out.add + t * out.add_stride + 8 * strip));
+      _mm256_storeu_ps(out.c_out + t * out.c_out_stride + 8 * strip, y);
+    }
+  }
+}
+
 // A tile of W tokens.
 template <class Source, int W>
 struct Tile {
@@ -339,14 +358,7 @@ struct Tile {
 
   static void run(const Source& w, const BlockTask& task) {
     alignas(32) float sums[W * kPanelRows];
-    const TileOutput& out = task.out;
-    for (int t = 0; t < W; ++t) {
-      for (int strip = 0; strip < 4; ++strip) {
-        const float* in = out.c_in + t * out.c_in_stride + 8 * strip;
-        _mm256_store_ps(sums + t * kPanelRows + 8 * strip,
-                        out.c_in != nullptr ? _mm256_loadu_ps(in) : _mm256_setzero_ps());
-      }
-    }
+    load_sums(task.out, W, sums);
     for (int64_t begin = 0; begin < task.blocks; begin += kGroup) {
       const int64_t end = task.blocks - begin < kGroup ? task.blocks : begin + kGroup;
       for (int64_t b = begin; b < end; ++b) w.prefetch(b);
@@ -354,13 +366,7 @@ struct Tile {
         for (int first = 0; first < W; first += kTokens) part(w, task.x, begin, end, strip, first, sums);
       }
     }
-    for (int t = 0; t < W; ++t) {
-      for (int strip = 0; strip < 4; ++strip) {
-        __m256 y = _mm256_load_ps(sums + t * kPanelRows + 8 * strip);
-        if (out.add != nullptr) y = _mm256_add_ps(y, _mm256_loadu_ps(out.add + t * out.add_stride + 8 * strip));
-        _mm256_storeu_ps(out.c_out + t * out.c_out_stride + 8 * strip, y);
-      }
-    }
+    store_sums(task.out, W, sums);
   }
 
   // Groups of two blocks are unrolled, so that float sums need not begin with zeros in memory.
@@ -554,28 +560,112 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
 
 // ---- float weights ----
 
+// Column `begin + odd` of 8 rows; begin is even.
 struct RowsF32 {
+  static constexpr int kBytes = 4;
   const float* w;
-  inline __attribute__((always_inline)) __m256 at(int64_t k, int strip) const {
-    return _mm256_loadu_ps(w + k * kR + 8 * strip);
+  inline __attribute__((always_inline)) __m256 at(int64_t begin, int odd, int strip) const {
+    return _mm256_loadu_ps(w + (begin + odd) * kR + 8 * strip);
   }
 };
 struct RowsF16 {
+  static constexpr int kBytes = 2;
   const uint16_t* w;
-  inline __attribute__((always_inline)) __m256 at(int64_t k, int strip) const {
-    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w + k * kR + 8 * strip)));
+  inline __attribute__((always_inline)) __m256 at(int64_t begin, int odd, int strip) const {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w + (begin + odd) * kR + 8 * strip)));
   }
 };
 struct RowsBf16 {
+  static constexpr int kBytes = 2;
   const uint16_t* w;
-  inline __attribute__((always_inline)) __m256 at(int64_t k, int strip) const {
-    const __m256i pair = load(w + (k / 2 * kR + 8 * strip) * 2);
-    return _mm256_castsi256_ps(k % 2 == 0 ? _mm256_slli_epi32(pair, 16)
-                                          : _mm256_and_si256(pair, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+  inline __attribute__((always_inline)) __m256 at(int64_t begin, int odd, int strip) const {
+    const __m256i pair = load(w + begin * kR + 16 * strip);
+    return _mm256_castsi256_ps(odd == 0 ? _mm256_slli_epi32(pair, 16)
+                                        : _mm256_and_si256(pair, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
   }
 };
 
-// Two strips of 8 rows x W of the tile's `width` tokens from `first` on.
+// Columns that all parts of a tile of few tokens are multiplied with before the next ones: 2 or 4 KiB.
+constexpr int64_t kFloatCols = 32;
+
+// T tokens times R strips; columns [begin, end).
+template <class Source, int R, int T>
+struct FloatPart {
+  static void run(const Source& w, const float* x, int64_t begin, int64_t end, int strip, float* sums) {
+    __m256 acc[R][T];
+#pragma GCC unroll 6
+    for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) acc[r][t] = _mm256_load_ps(sums + t * kR + 8 * (strip + r));
+    }
+    int64_t k = begin;
+    for (; k + 2 <= end; k += 2) {
+      column(w, x + k * T, k, 0, strip, acc);
+      column(w, x + (k + 1) * T, k, 1, strip, acc);
+    }
+    if (k < end) column(w, x + k * T, k, 0, strip, acc);
+#pragma GCC unroll 6
+    for (int t = 0; t < T; ++t) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) _mm256_store_ps(sums + t * kR + 8 * (strip + r), acc[r][t]);
+    }
+  }
+
+ private:
+  static inline __attribute__((always_inline)) void column(const Source& w, const float* x, int64_t k, int odd,
+                                                           int strip, __m256 (&acc)[R][T]) {
+    __m256 rows[R];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) rows[r] = w.at(k, odd, strip + r);
+#pragma GCC unroll 6
+    for (int t = 0; t < T; ++t) {
+      const __m256 xs = _mm256_broadcast_ss(x + t);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) acc[r][t] = _mm256_fmadd_ps(rows[r], xs, acc[r][t]);
+    }
+  }
+};
+
+template <class Source, int T>
+void float_columns(const Source& w, const float* x, int64_t begin, int64_t end, float* sums) {
+  constexpr int kStrips = T <= 3 ? 4 : 2;
+  for (int strip = 0; strip < 4; strip += kStrips) {
+    FloatPart<Source, kStrips, T>::run(w, x, begin, end, strip, sums);
+  }
+}
+
+// Lines in ascending order and a request 4 KiB ahead, as Packed::prefetch.
+TESSERA_STATIC_INLINE void stream_ahead(const uint8_t* p, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) {
+    uint32_t word;
+    asm volatile("movl %1, %0" : "=r"(word) : "m"(*(p + i)));
+    if (i % 512 == 0) _mm_prefetch(reinterpret_cast<const char*>(p + i + 4096), _MM_HINT_T1);
+  }
+}
+
+// Up to 6 tokens: the panel is walked once.
+template <class Source>
+void float_few(const Source& w, const FloatTask& task) {
+  alignas(32) float sums[6 * kR];
+  load_sums(task.out, task.width, sums);
+  const auto* x = static_cast<const float*>(task.x);
+  for (int64_t begin = 0; begin < task.cols; begin += kFloatCols) {
+    const int64_t end = task.cols - begin < kFloatCols ? task.cols : begin + kFloatCols;
+    constexpr int64_t kColumn = kR * Source::kBytes;
+    stream_ahead(reinterpret_cast<const uint8_t*>(w.w) + begin * kColumn, (end - begin) * kColumn);
+    switch (task.width) {
+      case 1: float_columns<Source, 1>(w, x, begin, end, sums); break;
+      case 2: float_columns<Source, 2>(w, x, begin, end, sums); break;
+      case 3: float_columns<Source, 3>(w, x, begin, end, sums); break;
+      case 4: float_columns<Source, 4>(w, x, begin, end, sums); break;
+      case 5: float_columns<Source, 5>(w, x, begin, end, sums); break;
+      default: float_columns<Source, 6>(w, x, begin, end, sums); break;
+    }
+  }
+  store_sums(task.out, task.width, sums);
+}
+
+// More tokens: a range that stays in L1, 16 rows and W of the tile's tokens from `first` on at a time.
 template <class Source, int W>
 void float_strips(const Source& w, const FloatTask& task, int64_t first, int strip) {
   const float* x = static_cast<const float*>(task.x) + first;
@@ -590,7 +680,8 @@ void float_strips(const Source& w, const FloatTask& task, int64_t first, int str
     }
   }
   for (int64_t k = 0; k < task.cols; ++k) {
-    const __m256 w0 = w.at(k, strip), w1 = w.at(k, strip + 1);
+    const int odd = static_cast<int>(k % 2);
+    const __m256 w0 = w.at(k - odd, odd, strip), w1 = w.at(k - odd, odd, strip + 1);
 #pragma GCC unroll 6
     for (int t = 0; t < W; ++t) {
       const __m256 xs = _mm256_broadcast_ss(x + k * task.width + t);
@@ -609,9 +700,9 @@ void float_strips(const Source& w, const FloatTask& task, int64_t first, int str
     }
   }
 }
-
 template <class Source>
 void float_rows(const Source& w, const FloatTask& task) {
+  if (task.width <= 6) return float_few(w, task);
   for (int strip = 0; strip < 4; strip += 2) {
     for (int64_t first = 0; first < task.width; first += 6) {
       switch (task.width - first) {
