@@ -49,10 +49,10 @@ std::vector<float> normal_values(int64_t n, uint32_t seed) {
 }
 
 // Any bytes are valid codes; the fields that are f16 get small positive numbers.
-std::vector<uint8_t> random_panel(PackedCodec codec, int64_t cols) {
+std::vector<uint8_t> random_panel(PackedCodec codec, int64_t cols, bool largest_codes = false) {
   std::vector<uint8_t> panel(packed_panel_bytes(codec, cols));
   std::mt19937 random(static_cast<uint32_t>(codec));
-  for (auto& b : panel) b = static_cast<uint8_t>(random());
+  for (auto& b : panel) b = largest_codes ? 0xff : static_cast<uint8_t>(random());
   const PackedCodecInfo& info = packed_codec_info(codec);
   const bool two = info.kind == kScale32Bias || info.kind == kScale32Min || info.kind == kScale16Min;
   for (int64_t g = 0; g < cols / info.group_cols; ++g) {
@@ -133,6 +133,28 @@ TEST(MatmulKernels, BlockTypesGiveTheSameBitsInEveryLayerAndFamily) {
       for (const auto& [name, table] : tables) {
         EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, add.data()), want)) << name << " few codec " << c;
         EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, add.data()), want)) << name << " many codec " << c;
+      }
+    }
+  }
+}
+
+// Layers that add products in 16 bits must not overflow.
+TEST(MatmulKernels, LargestCodesAndActivationsGiveTheSameBitsInEveryLayer) {
+  const auto tables = layers();
+  const MatmulKernels& generic = tables[0].second;
+  for (int c = 0; c < kBlockCodecs; ++c) {
+    const auto codec = static_cast<PackedCodec>(c);
+    const auto panel = random_panel(codec, kCols, true);
+    for (float value : {1.0f, -1.0f}) {
+      for (int64_t width : {1, 6}) {
+        const std::vector<float> x(width * kCols, value), add(width * kPanelRows);
+        Tile tile = make_tile(kCols, width, activation_blocks(packed_codec_info(codec).kind));
+        generic.quantize_blocks(x.data(), kCols, kCols, tile.view);
+        const auto want = run_few(generic, codec, panel, tile, add.data());
+        for (const auto& [name, table] : tables) {
+          EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, add.data()), want)) << name << " few codec " << c;
+          EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, add.data()), want)) << name << " many codec " << c;
+        }
       }
     }
   }
