@@ -9,20 +9,20 @@
 namespace tessera {
 namespace {
 
-// Hands out consecutive pieces, each on a cache line of its own.
+// Hands out consecutive pieces, each on a cache line of its own. From null on: only how long they are together.
 class Cutter {
  public:
-  explicit Cutter(std::byte* begin) : at_(begin) {}
+  explicit Cutter(std::byte* begin) : at_(reinterpret_cast<uintptr_t>(begin)) {}
   template <class T>
   T* take(int64_t count) {
     T* result = reinterpret_cast<T*>(at_);
-    at_ += round_up<int64_t>(count * static_cast<int64_t>(sizeof(T)), 64);
+    at_ += round_up<uint64_t>(static_cast<uint64_t>(count) * sizeof(T), 64);
     return result;
   }
-  std::byte* at() const { return at_; }
+  std::byte* at() const { return reinterpret_cast<std::byte*>(at_); }
 
  private:
-  std::byte* at_;
+  uintptr_t at_;  // pointers may not be moved away from null
 };
 
 BlockTile cut_blocks(std::byte* data, int64_t group_blocks, int64_t cols, int64_t width, std::byte** end) {

@@ -62,6 +62,10 @@ void Connection::enter(Phase phase, std::chrono::milliseconds time) {
   phase_ = phase;
   since_ = std::chrono::steady_clock::now();
   timed_out_ = false;
+  set_timer(time);
+}
+
+void Connection::set_timer(std::chrono::milliseconds time) {
   timer_.expires_after(time);
   timer_.async_wait([self = shared_from_this()](Error error) {
     // A timer that was set again after it fired has its new time to go.
@@ -71,10 +75,12 @@ void Connection::enter(Phase phase, std::chrono::milliseconds time) {
 
 void Connection::on_deadline() {
   if (phase_ == Phase::kAnswering) return;  // the handler bounds itself
-  if (phase_ != Phase::kReading) return finish();
+  if (phase_ != Phase::kReading || timed_out_) return finish();
   timed_out_ = true;
   Error ignored;
   socket_.cancel(ignored);
+  // Bytes that came just now are not cancelled, and the read would go on without a deadline.
+  set_timer(host_.limits.linger_time);
 }
 
 void Connection::wait_for_request() {

@@ -50,6 +50,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Error = boost::system::error_code;
 
   void enter(Phase phase, std::chrono::milliseconds time);
+  void set_timer(std::chrono::milliseconds time);
   void on_deadline();
   void wait_for_request();
   void read_header();

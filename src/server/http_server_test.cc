@@ -182,6 +182,25 @@ TEST(HttpServer, SlowRequestsAreCutOff) {
   EXPECT_LT(sent, 100'000);
 }
 
+// Bytes that arrive as the time runs out are read after the deadline cancelled the reading.
+TEST(HttpServer, ABurstAtTheDeadlineDoesNotEscapeIt) {
+  ServerLimits limits;
+  limits.header_time = milliseconds(5);
+  limits.linger_time = milliseconds(100);
+  TestServer server({text_route("/a", "one")}, limits);
+  for (int round = 0; round < 10; ++round) {
+    std::vector<TestClient> clients;
+    for (int i = 0; i < 40; ++i) clients.emplace_back(server.port());
+    const auto begin = std::chrono::steady_clock::now();
+    for (const TestClient& c : clients) c.send("GET /a HTTP/1.1\r\nHost: localhost\r\nX: ");
+    std::this_thread::sleep_until(begin + std::chrono::microseconds(4700));
+    for (int burst = 0; burst < 20; ++burst) {
+      for (const TestClient& c : clients) c.send(std::string(600, 'x'));
+    }
+    for (TestClient& c : clients) ASSERT_TRUE(c.closed());
+  }
+}
+
 TEST(HttpServer, SilentConnectionsAreClosedWithoutAWord) {
   ServerLimits limits;
   limits.idle_time = milliseconds(50);
