@@ -2,12 +2,12 @@
 //
 // The same panels and the same sums as every other layer. maddubs adds two products, at most 2 * code * 127; before the
 // sums are widened to 32 bits (madd by ones), as many steps of 4 columns are added in 16 bits as cannot overflow: 8 for
-// codes of 4 bits, 4 for 5 bits, 2 for 6 bits. Codes of 8 bits are two nibbles with a sum each, of 8 steps; madd by 1 and
-// by 16 puts them together. The offset of the codes is added to the 32-bit sum.
+// codes of 4 bits, 4 for 5 bits, 2 for 6 bits. Codes of 8 bits are two nibbles with a sum each, of 8 steps; madd by 1
+// and by 16 puts them together. The offset of the codes is added to the 32-bit sum.
 //
-// A panel is walked once, group by group; inside a group it is cut into parts of R strips (8 rows) x T tokens whose R * T
-// sums fit the registers (at most 12 of 16). The float sums of the tile live in L1. Zen 4 reaches 80 % of the maddubs rate
-// in a loop of products and additions alone, 60 % with widening, conversion and scales.
+// A panel is walked once, group by group; inside a group it is cut into parts of R strips (8 rows) x T tokens whose
+// sums fit the registers (at most 12 of 16). The float sums of the tile live in L1. Zen 4 reaches 80 % of the maddubs
+// rate in a loop of products and additions alone; the whole tile 55 % with codes of 4 bits.
 #include <immintrin.h>
 
 #include "kernels/layers.h"
@@ -81,8 +81,8 @@ struct Packed {
   }
 
   // The hardware follows a stream whose lines are touched in ascending order, nudged by one request per 512 bytes (into
-  // L2, 4 KiB ahead). Planes are not needed in that order and compilers reorder loads, so every line is touched by a load
-  // of its own first. With several tiles of tokens each tile's pass fetches a share of the next panel instead.
+  // L2, 4 KiB ahead). Planes are not needed in that order and compilers reorder loads, so every line is touched by a
+  // load of its own first. With several tiles of tokens each tile's pass fetches a share of the next panel instead.
   inline __attribute__((always_inline)) void prefetch(int64_t b) const {
     if (ahead != nullptr) {
       const auto* line = reinterpret_cast<const char*>(ahead + b * ahead_bytes);
@@ -108,7 +108,8 @@ struct Packed {
   }
 
   // Both nibbles of codes of 8 bits.
-  inline __attribute__((always_inline)) void nibbles(int64_t b, int step, int strip, __m256i& low, __m256i& high) const {
+  inline __attribute__((always_inline)) void nibbles(int64_t b, int step, int strip, __m256i& low,
+                                                     __m256i& high) const {
     const __m256i mask = _mm256_set1_epi8(0x0f);
     if constexpr (codec == kPackedQ8_0) {
       const __m256i v = code(b, step, strip);
@@ -207,7 +208,8 @@ struct Unpacked {
     const auto* line = reinterpret_cast<const char*>(next + b * block_bytes);
     for (int64_t i = 0; i < block_bytes; i += 64) _mm_prefetch(line + i, _MM_HINT_T0);
   }
-  inline __attribute__((always_inline)) void nibbles(int64_t b, int step, int strip, __m256i& low, __m256i& high) const {
+  inline __attribute__((always_inline)) void nibbles(int64_t b, int step, int strip, __m256i& low,
+                                                     __m256i& high) const {
     const __m256i v = code(b, step, strip), mask = _mm256_set1_epi8(0x0f);
     low = _mm256_and_si256(v, mask);
     high = _mm256_and_si256(_mm256_srli_epi16(v, 4), mask);
@@ -229,8 +231,8 @@ struct Unpacked {
   }
 };
 
-// One step of one token: 4 activations times the codes of two vectors, added to two 16-bit sums. In assembly, for GCC adds the
-// products of a block as a tree (it keeps all of them, in memory) and loads codes anew for each token.
+// One step of one token: 4 activations times the codes of two vectors, added to two 16-bit sums. In assembly, for GCC
+// adds the products of a block as a tree (it keeps all of them, in memory) and loads codes anew for each token.
 typedef int32_t __attribute__((may_alias, aligned(1))) Word;
 TESSERA_STATIC_INLINE void add_products(__m256i& sum0, __m256i& sum1, __m256i code0, __m256i code1, const int8_t* x) {
   __m256i four, product;
@@ -726,7 +728,8 @@ void float_bf16(const FloatTask& task) { float_rows(RowsBf16{static_cast<const u
 struct RowCodes {
   static constexpr int kSum = 1;
   const uint8_t* codes;
-  inline __attribute__((always_inline)) void nibbles(int64_t b, int step, int strip, __m256i& low, __m256i& high) const {
+  inline __attribute__((always_inline)) void nibbles(int64_t b, int step, int strip, __m256i& low,
+                                                     __m256i& high) const {
     const __m256i v = load(codes + b * 1024 + 128 * step + 32 * strip), mask = _mm256_set1_epi8(0x0f);
     low = _mm256_and_si256(v, mask);
     high = _mm256_and_si256(_mm256_srli_epi16(v, 4), mask);
