@@ -246,12 +246,12 @@ void many_tile(const BlockTask& task) {
   }
 }
 
-// Group by group. The sums wait in a buffer of their own: c_out may be the very rows that are added at the end.
 template <BlockKind kind>
 void many(const BlockTask* tiles, int64_t count) {
   for (int64_t i = 0; i < count; ++i) many_tile<kind>(tiles[i]);
 }
 
+// Group by group. The sums wait in a buffer of their own: c_out may be the very rows that are added at the end.
 template <int codec>
 void few(const BlockTask& task) {
   constexpr BlockLayout layout = block_layout(codec);
