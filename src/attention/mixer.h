@@ -60,8 +60,9 @@ class TokenMixer {
   virtual StateDeclaration state() const = 0;
   virtual StepCost cost(const StepShape& shape) const = 0;
   virtual uint64_t weight_bytes() const = 0;
-  // out = mixer(x): x, out: [rows, model_dim]; out may be the rows that x norms. `rope` holds the angles of this batch for this layer's
-  // settings. Appends the new tokens to `pages` and reads what is there. `accumulate`: out += instead of out =.
+  // out = mixer(x): x, out: [rows, model_dim]; out may be the rows that x norms. `rope` holds the angles of this batch
+  // for this layer's settings. Appends the new tokens to `pages` and reads what is there. `accumulate`: out += instead of
+  // out =. x is used up: what it holds quantized may lie in scratch that is given back here.
   virtual void forward(OpContext& ctx, const Batch& batch, const RopeRows& rope, LayerPages pages, LinearInput& x,
                        bool accumulate, Rows<float> out) const = 0;
 };

@@ -1,9 +1,10 @@
 #include "cli/bench_model.h"
-#include "formats/text.h"
 
 #include <algorithm>
 #include <map>
 #include <string_view>
+
+#include "formats/text.h"
 
 namespace tessera {
 

@@ -17,8 +17,8 @@ class ChannelMixer {
   virtual ~ChannelMixer() = default;
   virtual StepCost cost(const StepShape& shape) const = 0;
   virtual uint64_t weight_bytes() const = 0;
-  // out = ffn(x), or out += ffn(x) with accumulate. x, out: [rows, model_dim]. x is read before out is written: out may be
-  // the rows that x norms.
+  // out = ffn(x), or out += ffn(x) with accumulate. x, out: [rows, model_dim]. x is read before out is written: out may
+  // be the rows that x norms. x is used up.
   virtual void forward(OpContext& ctx, LinearInput& x, bool accumulate, Rows<float> out) const = 0;
 };
 

@@ -62,7 +62,8 @@ class Linear {
 };
 
 // Input of one or more Linears: the rows, and their quantized or bf16 forms, made on first use and shared (q, k, v read
-// the same normed rows). Scratch comes from ctx.arena; the object must not outlive the arena's reset.
+// the same normed rows). Scratch comes from ctx.arena: the object must not be used after an ArenaScope that was open
+// at its first use has ended.
 class LinearInput {
  public:
   LinearInput(OpContext& ctx, Rows<const float> x) : ctx_(ctx), x_(x) {}

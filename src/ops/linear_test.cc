@@ -1,9 +1,9 @@
 // Linear against double loops over the unpacked weights, with bounds derived from what is rounded.
 #include "ops/linear.h"
 
-#include <array>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <random>
