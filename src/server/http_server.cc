@@ -69,10 +69,12 @@ struct ServerState : ConnectionHost {
 // At the start, and after memory ran out inside of some handler: the connection that it belonged to has none any more.
 void ServerState::resume() {
   admitting = false;
+  waiting.reset();
   for (const auto& c : std::list(connections)) {
     if (c->gives_way()) c->finish();
   }
-  if (!accepting && !waiting && !stopping) accept_next();
+  if (stopping) return stop_if_empty();
+  if (!accepting) accept_next();
 }
 
 void ServerState::accept_next() {
