@@ -23,7 +23,7 @@ const std::vector<std::string> kCacheTypes = {"f32", "f16", "bf16", "q8_0"};
 
 constexpr const char* kWeightsHelp =
     "Type of the matrices in memory, converted while loading. w8: int8, one scale a row and one a token: the fastest "
-    "prompts, 1 byte a weight, nearly as exact as q8_0. f32: unpacked, exact and slow";
+    "prompts, 1 byte a weight, between q8_0 and q6_k in exactness. f32: unpacked, exact and slow";
 
 Status apply_override(const std::string& text, Metadata* metadata) {
   const size_t equal = text.find('='), colon = text.find(':', equal == std::string::npos ? 0 : equal);
