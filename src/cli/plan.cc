@@ -21,6 +21,7 @@ Status serve(const PlanCommand& command) {
   if (o.json || o.list || !o.html.empty() || !o.check.empty() || !o.calibrate.empty() || !o.gallery.empty())
     return invalid_argument(
         "--serve: the page takes the place of --json, --list, --html, --check, --calibrate and --gallery");
+  if (!o.trace.empty()) return invalid_argument("--serve: the page simulates --rate, not --trace");
   const Result<HostPort> where = parse_host_port(command.serve, "127.0.0.1");
   if (!where.ok()) return where.status().with_context("--serve");
   TESSERA_ASSIGN_OR_RETURN(std::vector<Route> routes, plan_routes(o));

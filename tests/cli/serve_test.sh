@@ -55,6 +55,7 @@ wait "$server"
 expect_error 2 "tessera plan: --serve: expected [HOST:]PORT such as 8080, 0.0.0.0:8080 or [::1]:0, found 'x'" "$tessera" plan --serve x
 expect_error 2 "tessera plan: --serve: the page takes the place of --json, --list, --html, --check, --calibrate and --gallery" \
   "$tessera" plan --serve 0 --json
+expect_error 2 "tessera plan: --serve: the page simulates --rate, not --trace" "$tessera" plan --serve 0 --trace none.csv
 expect "no such model" 1 "$tessera" plan none.gguf --serve 0
 check "no such model is one line" test "$(wc -l <err)" = 1
 
