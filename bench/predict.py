@@ -6,7 +6,8 @@
 For every shape and type it writes a model of random weights (once), and in every round it measures prompts of 512 and 128
 tokens and decode steps at two depths, with a probe before and after. Of the samples of a test and of both probes it takes the
 best: on a shared machine that is the one that nobody disturbed, and times and limits are treated alike. Memory rates are those of
-the core state (near, far) that the best sample was taken in. Then the constants of the engine are fitted to all records; the
+the core state (near, far) that the best sample was taken in; where the cores changed their state between sample and probes, of the
+nearest probe in time that saw it. Then the constants of the engine are fitted to all records; the
 errors that --calibrate prints are those on a model that was left out of the fit.
 
 --refit uses the records that the output file already holds. --wrap CMD runs everything timed under a command.
@@ -29,6 +30,7 @@ MODELS = [
 TESTS = [["-p", "512,128", "-n", "0"], ["-p", "0", "-n", "16", "-d", "128,1984"]]
 KEPT = ["model_filename", "n_prompt", "n_gen", "n_depth", "n_batch", "type_k", "type_v", "n_seqs", "n_ctx", "n_ctx_used", "n_ctx_seqs",
         "n_tokens_read", "peak_resident_bytes", "test", "build_commit", "test_time"]
+STATES = ["near", "far"]  # of the cores; samples may also be of an unknown one
 ATTEMPTS = 4  # of a wrapper that waits for its turn
 
 
@@ -60,27 +62,48 @@ def best_in_state(numbers, state):
 
 
 def machine_of(before, after, state):
-    """The description between two probes: the best samples of both, memory rates in one core state where the probes saw it."""
+    """The description between two probes: the best samples of both, memory rates in one core state. "unseen" lists the rates that
+    neither probe has in that state (there: the best in any)."""
     wanted = ["name", "description", "peak_flops", "memory_bytes", "memory_bandwidth", "usable_memory_fraction", "causal_skip",
               "compute_in_int8", "cores", "loaded_program_bytes", "kernels"]
     machine = json.loads(json.dumps({key: before[key] for key in wanted}))
+    machine |= {"core_state": state, "description": f"{before['probe']['cpu']}, {state}", "unseen": []}
+
+    def memory_rate(name, numbers):
+        rate = best_in_state(numbers, state)
+        if rate is None and state in STATES:
+            machine["unseen"].append(name)
+        return (rate or max(n["max"] for n in numbers)) * 1e9
+
     probes = [before["probe"], after["probe"]]
     most = max(r["threads"] for r in probes[0]["memory_read_gb_per_s"])
     reads = [r for p in probes for r in p["memory_read_gb_per_s"] if r["threads"] == most]
-    rate = best_in_state(reads, state) or max(r["max"] for r in reads)
-    machine |= {"core_state": state, "memory_bandwidth": rate * 1e9, "description": f"{before['probe']['cpu']}, {state}"}
+    machine["memory_bandwidth"] = memory_rate("memory", reads)
     for kind in machine["peak_flops"]:
         rates = [r["max"] for p in probes for r in p["multiply_add_gops"] if r["type"] == kind and r["threads"] == most]
         if rates:
             machine["peak_flops"][kind] = max(rates) * 1e9
     for kernel in probes[0]["kernels"]:
         both = [k for p in probes for k in p["kernels"] if k["type"] == kernel["type"]]
-        decode = [k["decode_gb_per_s"] for k in both]
         rates = machine["kernels"][kernel["type"]]
-        rates["weight_bandwidth"] = (best_in_state(decode, state) or max(d["max"] for d in decode)) * 1e9
+        rates["weight_bandwidth"] = memory_rate(kernel["type"], [k["decode_gb_per_s"] for k in both])
         rates["matmul_flops"] = max(k["prefill_gops"]["max"] for k in both) * 1e9
         rates["batch_half_rows"] = min(k["half_rate_rows"] for k in both)
     return machine
+
+
+def borrow_rates(machines):
+    """Rates of a state that no probe around the sample saw: those of the machine nearest in time that has them."""
+    for at, machine in enumerate(machines):
+        for name in machine.get("unseen", []):
+            seen = [i for i, m in enumerate(machines) if m["core_state"] == machine["core_state"] and name not in m.get("unseen", [])]
+            if not seen:
+                continue
+            other = machines[min(seen, key=lambda i: abs(i - at))]
+            if name == "memory":
+                machine["memory_bandwidth"] = other["memory_bandwidth"]
+            else:
+                machine["kernels"][name]["weight_bandwidth"] = other["kernels"][name]["weight_bandwidth"]
 
 
 def record_of(raw, shape):
@@ -189,6 +212,7 @@ def main():
     else:
         os.makedirs(args.models, exist_ok=True)
         data = measure_all(args)
+    borrow_rates(data["machines"])
     data = fit(args, data)
     with open(args.out, "w") as file:
         file.write('{"source": "bench/predict.py",\n')

@@ -11,7 +11,7 @@ struct MemoryUse {
   double kv = 0;         // for all sequences at full context
   double scratch = 0;    // activations of one chunk, logits; more where loading needs it before there is any cache
   double transport = 0;  // send and receive buffers of collectives, gathered weights
-  double program = 0;
+  double program = 0;    // with its tokenizer, threads and the rest of huge pages
   double total() const { return weights + kv + scratch + transport + program; }
 };
 
