@@ -9,6 +9,26 @@ namespace tessera {
 
 #define TESSERA_STATIC_INLINE static inline __attribute__((always_inline))
 
+// f(Width<W>()) for a tile of W tokens: the kernels of a tile are compiled once for every width.
+template <int W>
+struct Width {
+  static constexpr int value = W;
+};
+template <class F>
+TESSERA_STATIC_INLINE void by_width(int64_t width, F f) {
+  switch (width) {
+    case 1: return f(Width<1>());
+    case 2: return f(Width<2>());
+    case 3: return f(Width<3>());
+    case 4: return f(Width<4>());
+    case 5: return f(Width<5>());
+    case 6: return f(Width<6>());
+    case 7: return f(Width<7>());
+    default: return f(Width<8>());
+  }
+}
+static_assert(kBlockTokens == 8);
+
 // What a block codec looks like to a kernel. All offsets in bytes inside a group of 32 rows.
 struct BlockLayout {
   int group_blocks;  // 1 or 8

@@ -56,11 +56,6 @@ constexpr Nibbles kIq4Nibbles = split_nibbles(kIq4Codes);
 // UnpackedPanel::offset_shift of 5-bit codes without an offset; 4-bit ones have -1.
 constexpr int kNoOffset5 = -2;
 
-template <int N>
-struct Int {
-  static constexpr int value = N;
-};
-
 // Weights of a packed panel, 8 rows at a time (`strip`).
 template <int codec>
 struct Packed {
@@ -476,21 +471,6 @@ struct Tile {
     }
   }
 };
-
-template <class F>
-TESSERA_STATIC_INLINE void by_width(int64_t width, F f) {
-  switch (width) {
-    case 1: return f(Int<1>());
-    case 2: return f(Int<2>());
-    case 3: return f(Int<3>());
-    case 4: return f(Int<4>());
-    case 5: return f(Int<5>());
-    case 6: return f(Int<6>());
-    case 7: return f(Int<7>());
-    default: return f(Int<8>());
-  }
-}
-static_assert(kBlockTokens == 8);
 
 template <int codec>
 void few(const BlockTask& task) {

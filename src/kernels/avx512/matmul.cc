@@ -244,25 +244,6 @@ void quantize_row_tile(const float* x, int64_t stride, int64_t cols, const RowTi
   for (int t = 0; t < W; ++t) out.sum[t] = _mm512_reduce_add_epi32(_mm512_zextsi256_si512(sum[t]));
 }
 
-template <int N>
-struct Int {
-  static constexpr int value = N;
-};
-template <class F>
-inline __attribute__((always_inline)) void by_width(int64_t width, F f) {
-  switch (width) {
-    case 1: return f(Int<1>());
-    case 2: return f(Int<2>());
-    case 3: return f(Int<3>());
-    case 4: return f(Int<4>());
-    case 5: return f(Int<5>());
-    case 6: return f(Int<6>());
-    case 7: return f(Int<7>());
-    default: return f(Int<8>());
-  }
-}
-static_assert(kBlockTokens == 8);
-
 void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTile& out) {
   by_width(out.width, [&](auto width) { quantize_tile<decltype(width)::value>(x, stride, cols, out); });
 }

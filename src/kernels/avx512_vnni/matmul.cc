@@ -1,11 +1,10 @@
 // Matmul of block-quantized weights on vpdpbusd (AVX-512 VNNI): 64 multiply-adds per instruction.
 //
-// Two sources of weights, one loop. `Packed` unpacks codes in registers from the panel as it streams by (few tokens:
-// every byte of weights is read once from memory, one to six tokens share each load). `Unpacked` reads bytes that a
-// panel's range was expanded to in L1 (many tokens). The tile is 32 rows x up to 6 tokens: 12 registers of integer sums
-// and 12 of float sums; weights are the unsigned operand, broadcast activations the signed one, and the offset of the
-// codes enters as the start value of the integer sum, so that a step of 4 columns is nothing but dot products. Unpacked
-// weights have a tile of their own, 16 rows at a time (UnpackedTile).
+// Few tokens: Tile over Packed, which unpacks codes in registers from the panel as it streams by; every byte of weights is
+// read once from memory. 32 rows x up to 6 tokens: 12 registers of integer sums and 12 of float sums. Many tokens:
+// UnpackedTile reads bytes that a panel's range was expanded to, 16 rows at a time. Weights are the unsigned operand,
+// broadcast activations the signed one, and the offset of the codes enters as the start value of the integer sum, so that a
+// step of 4 columns is nothing but dot products.
 //
 // Cost per block of 32 columns and 12 (row vector, token) pairs: 96 dot products, 12 conversions (other port), 12 fused
 // multiply-adds; per group of 64 columns 12 more. Bound: 96 / (96 + 12 + 6) = 84 % of the vpdpbusd peak.
@@ -416,25 +415,7 @@ struct UnpackedTile {
   }
 };
 
-template <int N>
-struct Int {
-  static constexpr int value = N;
-};
-template <class F>
-TESSERA_STATIC_INLINE void by_width(int64_t width, F f) {
-  switch (width) {
-    case 1: return f(Int<1>());
-    case 2: return f(Int<2>());
-    case 3: return f(Int<3>());
-    case 4: return f(Int<4>());
-    case 5: return f(Int<5>());
-    case 6: return f(Int<6>());
-    case 7: return f(Int<7>());
-    default: return f(Int<8>());
-  }
-}
-static_assert(kBlockTokens == 8);
-
+// Not by_width(): called through it, GCC 12's code of the one-token tile reads memory 4 to 6 % slower.
 template <class Source>
 void run(const Source& source, const BlockTask& task) {
   switch (task.x.width) {

@@ -204,18 +204,10 @@ struct Tile {
 
 template <bool kSigned, class Source>
 void run(const Source& source, const BlockTask& task, int offset_shift) {
-  switch (task.x.width) {
-    case 1: return Tile<Source, 1, kSigned>::run(source, task, offset_shift);
-    case 2: return Tile<Source, 2, kSigned>::run(source, task, offset_shift);
-    case 3: return Tile<Source, 3, kSigned>::run(source, task, offset_shift);
-    case 4: return Tile<Source, 4, kSigned>::run(source, task, offset_shift);
-    case 5: return Tile<Source, 5, kSigned>::run(source, task, offset_shift);
-    case 6: return Tile<Source, 6, kSigned>::run(source, task, offset_shift);
-    case 7: return Tile<Source, 7, kSigned>::run(source, task, offset_shift);
-    default: return Tile<Source, 8, kSigned>::run(source, task, offset_shift);
-  }
+  by_width(task.x.width, [&](auto width) {
+    Tile<Source, decltype(width)::value, kSigned>::run(source, task, offset_shift);
+  });
 }
-static_assert(kBlockTokens == 8);
 
 template <int codec>
 void few(const BlockTask& task) {
@@ -273,16 +265,7 @@ void row_tile(const RowTask& task) {
 }
 
 void row_w8(const RowTask& task) {
-  switch (task.x.width) {
-    case 1: return row_tile<1>(task);
-    case 2: return row_tile<2>(task);
-    case 3: return row_tile<3>(task);
-    case 4: return row_tile<4>(task);
-    case 5: return row_tile<5>(task);
-    case 6: return row_tile<6>(task);
-    case 7: return row_tile<7>(task);
-    default: return row_tile<8>(task);
-  }
+  by_width(task.x.width, [&](auto width) { row_tile<decltype(width)::value>(task); });
 }
 
 template <int... codec>
