@@ -57,7 +57,10 @@ double block_element(KvType type, const std::byte* block, int64_t lanes, int64_t
   float value;
   switch (type) {
     case kKvF32: std::memcpy(&value, block + index * 4, 4); return value;
-    case kKvF16: std::memcpy(&half, block + index * 2, 2); return half_to_double(half);
+    case kKvF16:
+      std::memcpy(&half, block + kPageTokens * 4 + index * 2, 2);
+      std::memcpy(&value, block + token * 4, 4);
+      return half_to_double(half) * static_cast<double>(value);
     case kKvBf16: {
       std::memcpy(&half, block + index * 2, 2);
       const uint32_t bits = static_cast<uint32_t>(half) << 16;
@@ -175,8 +178,27 @@ double weight_unit(const std::string& layer, KvType v) {
   if (layer == "avx512_bf16" && v == kKvBf16) return f32 + 0x1p-8;
   return f32;
 }
-// Queries and weights of 8 bits against q8_0 pages; the other layers compute with f32.
-bool has_byte_products(const std::string& layer) { return layer == "avx512_vnni" || layer == "avx512_bf16"; }
+// Queries and weights of 8 bits against q8_0 pages, 16 bits against f16 pages; the other layers compute with f32.
+bool has_integer_products(const std::string& layer) { return layer == "avx512_vnni" || layer == "avx512_bf16"; }
+
+// Error of q . k when both are integers of 16 bits: half a unit of each (EncodeF16, RowHalves).
+double half_product_error(const float* q, const double* k, int64_t dim) {
+  double q_max = 0, q_size = 0, q_square = 0, k_size = 0, k_square = 0;
+  for (int64_t d = 0; d < dim; ++d) {
+    const double a = std::abs(static_cast<double>(q[d])), b = std::abs(k[d]);
+    q_max = std::max(q_max, a), q_size += a, q_square += a * a;
+    k_size += b, k_square += b * b;
+  }
+  const double q_unit = std::max(q_max / 32767, std::sqrt(q_square) / 65000), k_unit = std::sqrt(k_square) / 16384;
+  return 0.501 * (q_size * k_unit + k_size * q_unit);
+}
+
+// Error of the weighted sum, of the largest value: half a unit of each value, and of each weight relative to the larger of
+// its page's largest and a quarter of their sum.
+double half_weight_error(double tokens, double sum) {
+  const double pages = std::ceil(tokens / kPageTokens) + 1;
+  return 0x1.01p-14 + kPageTokens * (0.251 + pages / sum) / 32767;
+}
 
 Reference oracle(const Fixture& f, const Sequence& s, int64_t begin, int64_t tokens, KeyPlan plan, ScoreProgram program,
                  const std::string& layer) {
@@ -203,7 +225,10 @@ Reference oracle(const Fixture& f, const Sequence& s, int64_t begin, int64_t tok
           k_size += std::abs(k);
         }
         double error = size * query_unit(layer, f.layout.k_type, dim);
-        if (f.layout.k_type == kKvQ8 && has_byte_products(layer)) error += k_size * q_max * 0.5001 / 127;
+        if (f.layout.k_type == kKvQ8 && has_integer_products(layer)) error += k_size * q_max * 0.5001 / 127;
+        if (f.layout.k_type == kKvF16 && has_integer_products(layer)) {
+          error += half_product_error(q, &keys[j * dim], dim);
+        }
         score_error = std::max(score_error, error * program.scale);
         dot *= program.scale;
         if (program.softcap != 0) dot = program.softcap * std::tanh(dot / program.softcap);
@@ -220,9 +245,12 @@ Reference oracle(const Fixture& f, const Sequence& s, int64_t begin, int64_t tok
         }
       }
       double weight_error = weight_unit(layer, f.layout.v_type);
-      if (f.layout.v_type == kKvQ8 && has_byte_products(layer)) {
+      if (f.layout.v_type == kKvQ8 && has_integer_products(layer)) {
         // Each weight is off by at most half a step of the largest of its page, which is at most 1.
         weight_error += static_cast<double>(p.size()) * 0.5001 / 255 / sum;
+      }
+      if (f.layout.v_type == kKvF16 && has_integer_products(layer)) {
+        weight_error += half_weight_error(static_cast<double>(p.size()), sum);
       }
       const double bound = v_max * (2 * score_error + weight_error + 0x1p-20 * std::abs(top));
       std::fill_n(&ref.bound[(t - begin) * f.q_dim() + h * dim], dim, bound);
@@ -260,6 +288,34 @@ TEST(Attend, EqualsDoubleLoop) {
         f.store(layer.table.attention, s, 0, s.tokens_);
         const auto got = run(f, layer.table.attention, s, 60, 43, {part_of(f, s, {}, kPlain)});
         expect_near(got, oracle(f, s, 60, 43, {}, kPlain, layer.name), name_of(layer, shape, type, type));
+      }
+    }
+  }
+}
+
+// Vectors that bring sums of products to their limits: all numbers equal, one that dwarfs the others, signs that agree with
+// the query's; large and small numbers beside each other; tokens of zeros.
+TEST(Attend, NumbersAtTheirLimits) {
+  for (const Layer& layer : layers()) {
+    for (Shape shape : {Shape{8, 1, 64}, Shape{2, 1, 256}}) {
+      for (DType type : kCacheTypes) {
+        Fixture f(shape, type, type, {128});
+        Sequence& s = f.sequences[0];
+        for (int64_t i = 0; i < s.tokens_ * shape.head_dim; ++i) {
+          const int64_t t = i / shape.head_dim, d = i % shape.head_dim;
+          const float sign = d % 3 == 0 ? -1.0f : 1.0f, size = t % 5 == 0 ? 1e-9f : 3.0f;
+          const float shapes[] = {1.0f, d == 7 ? 32.0f : 0.0f, d == 7 ? 9.0f : 1e-3f, 0.0f};
+          s.k[i] = shapes[t % 4] * size * sign;
+          s.v[i] = shapes[(t + d / 16) % 4] * (t < 64 ? 1e-6f : 1e6f);
+          for (int64_t h = 0; h < shape.heads; ++h) {
+            s.q[t * f.q_dim() + h * shape.head_dim + d] = (h % 2 == 0 || d == 7 ? 0.25f : 0.0f) * sign;
+          }
+        }
+        f.store(layer.table.attention, s, 0, s.tokens_);
+        for (int64_t begin : {63, 127}) {
+          const auto got = run(f, layer.table.attention, s, begin, 1, {part_of(f, s, {}, kPlain)});
+          expect_near(got, oracle(f, s, begin, 1, {}, kPlain, layer.name), name_of(layer, shape, type, type));
+        }
       }
     }
   }

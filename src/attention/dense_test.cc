@@ -284,9 +284,9 @@ TEST(DenseAttention, AccumulateAddsToTheResidual) {
 TEST(DenseAttention, DeclaresItsState) {
   DenseAttentionSettings s = settings(32, 4, 64);
   s.k_dtype = s.v_dtype = DType::kF16;
-  EXPECT_EQ(dense_attention_state(s).page_bytes, 4u * 64 * 64 * 2 * 2);
+  EXPECT_EQ(dense_attention_state(s).page_bytes, 4u * 64 * (4 + 128) * 2);
   s.k_dtype = DType::kQ8_0;
-  EXPECT_EQ(dense_attention_state(s).page_bytes, 4u * 64 * (64 + 4 + 128));
+  EXPECT_EQ(dense_attention_state(s).page_bytes, 4u * 64 * (64 + 4 + 128 + 4));
   EXPECT_EQ(dense_attention_state(s).rollback, StateDeclaration::Rollback::kTruncate);
 }
 

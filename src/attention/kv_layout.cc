@@ -13,7 +13,7 @@ uint64_t block_bytes(KvType type, uint64_t elements) {
   uint64_t bytes = 0;
   switch (type) {
     case kKvF32: bytes = elements * 4; break;
-    case kKvF16:
+    case kKvF16: bytes = elements * 2 + kKvPageTokens * sizeof(float); break;
     case kKvBf16: bytes = elements * 2; break;
     case kKvQ8: bytes = elements + kKvPageTokens * sizeof(float); break;
   }

@@ -8,9 +8,9 @@
 // Blocks of I::kRowBlock rows times two vectors of lanes stay in registers; a page block is read from memory once (by the
 // first row block) and stays in the first-level cache for the others. Layout: attention_kernels.h.
 //
-// Bytes per page, head and side: 64 * head_dim * (4, 2, 2, 1 + 4 / head_dim). Measured on Zen 4 from the first-level cache
-// with 8 rows, head 64, of the peak of the instruction in use: f32 99 %, f16 90 %, bf16 (vdpbf16ps) 92 %, q8_0 (vpdpbusd) 75 %;
-// decode from memory and what was tried: docs/performance-attention.md.
+// Bytes per page, head and side: 64 * head_dim * (4, 2 + 4 / head_dim, 2, 1 + 4 / head_dim). Measured on Zen 4 from the
+// first-level cache with 8 rows, head 64, of the peak of the instruction in use: f32 99 %, f16 (vpdpwssd) 69 %, bf16
+// (vdpbf16ps) 92 %, q8_0 (vpdpbusd) 70 %; decode from memory and what was tried: docs/performance-attention.md.
 #ifndef TESSERA_KERNELS_ATTENTION_BODY_H_
 #define TESSERA_KERNELS_ATTENTION_BODY_H_
 
@@ -108,7 +108,7 @@ struct FloatRows {
     static_assert(kRowExponent == 0 || kRowExponent == 112);
     float* out = static_cast<float*>(row);
     if (scales != nullptr) {
-      for (int64_t d = 0; d < depth; ++d) out[d] = x[d] * scales[d] * factor;
+      for (int64_t d = 0; d < depth; ++d) out[d] = x[d] * scales[d] * factor * kRowScale;
     } else {
       for (int64_t d = 0; d < depth; ++d) out[d] = x[d] * factor * kRowScale;
     }
@@ -181,7 +181,7 @@ struct ElementBf16 {
 // leave the multiply-add units alone: 6 % faster than the conversion instruction.
 struct ElementF16 {
   static constexpr int kGroup = 2, kRowExponent = 112;
-  static constexpr bool kScaled = false;
+  static constexpr bool kScaled = true;
   template <class I>
   TESSERA_INLINE typename I::F get(typename I::N word, int j) {
     const typename I::N high = j == 0 ? I::shift_left(word, 16) : word;
@@ -226,7 +226,7 @@ TESSERA_INLINE void for_row_blocks(int64_t rows, F f) {
   }
 }
 
-// Scales of a q8_0 block stand before its elements.
+// The scales of a block stand before its elements.
 constexpr int64_t kScaleBytes = kKvPageTokens * static_cast<int64_t>(sizeof(float));
 template <class P>
 TESSERA_INLINE const float* block_scales(const void* block) {
@@ -504,14 +504,50 @@ struct EncodeF32 {
   float begin(const float*, int64_t) { return 1.0f; }
   float operator()(float x) const { return x; }
 };
-template <class I>
+// Relative to a power of two that brings the vector's largest number, or its length, to [2^14, 2^15): integer products want
+// bounds that they can count on (avx512_vnni/attention.cc), and the range of f16 is no matter any more.
+template <class I, bool kByLength>
 struct EncodeF16 {
   using Stored = uint16_t;
   static constexpr int kGroup = 2;
-  static constexpr bool kScaled = false;
-  float begin(const float*, int64_t) { return 1.0f; }
+  static constexpr bool kScaled = true;
+  static constexpr uint32_t kBias = 127, kTop = 14, kLowest = kBias - 98, kHighest = kBias + 28;  // of f32 exponents
+  float inverse = 0;
+
+  float begin(const float* x, int64_t n) {
+    uint32_t top = 0;  // compared as integers, which compilers vectorize
+    for (int64_t d = 0; d < n; ++d) top = bits_of(x[d]) << 1 > top ? bits_of(x[d]) << 1 : top;
+    uint32_t exponent = top >> 24 < kLowest ? kLowest : top >> 24 > kHighest ? kHighest : top >> 24;
+    inverse = power_of_2(2 * kBias + kTop - exponent);
+    if (kByLength) {
+      float squares = 0;
+      for (int64_t d = 0; d < n; ++d) squares += scaled(x[d]) * scaled(x[d]);
+      const uint32_t above = bits_of(squares) >> 23;  // squares in [2^28, 2^30 n) unless all are 0
+      const uint32_t steps = above >= kBias + 30 ? (above - kBias) / 2 - kTop : 0;
+      exponent += steps;
+      inverse = power_of_2(2 * kBias + kTop - exponent);
+    }
+    return power_of_2(exponent - kTop);
+  }
+  uint16_t operator()(float x) const { return I::to_f16(scaled(x)); }
+
   // Saturates: an infinity in the cache would spread to every later token.
-  uint16_t operator()(float x) const { return I::to_f16(x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x); }
+  float scaled(float x) const {
+    constexpr float kLargest = 0x1.ffcp14f;
+    const float y = x * inverse;
+    return y > kLargest ? kLargest : y < -kLargest ? -kLargest : y;
+  }
+  static uint32_t bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+  }
+  static float power_of_2(uint32_t biased_exponent) {
+    const uint32_t bits = biased_exponent << 23;
+    float x;
+    memcpy(&x, &bits, sizeof(x));
+    return x;
+  }
 };
 template <class I>
 struct EncodeBf16 {
@@ -596,11 +632,11 @@ void apply_all(AttentionKernels& table) {
   apply_products<I, kKvBf16, Bf16, Bf16>(table);
   apply_products<I, kKvQ8, ProductGrouped<I, ElementU8>, ProductGrouped<I, ElementS8>>(table);
   table.store_key[kKvF32] = &store_key<EncodeF32<I>>;
-  table.store_key[kKvF16] = &store_key<EncodeF16<I>>;
+  table.store_key[kKvF16] = &store_key<EncodeF16<I, true>>;
   table.store_key[kKvBf16] = &store_key<EncodeBf16<I>>;
   table.store_key[kKvQ8] = &store_key<EncodeQ8<I, 128>>;
   table.store_value[kKvF32] = &store_value<EncodeF32<I>>;
-  table.store_value[kKvF16] = &store_value<EncodeF16<I>>;
+  table.store_value[kKvF16] = &store_value<EncodeF16<I, false>>;
   table.store_value[kKvBf16] = &store_value<EncodeBf16<I>>;
   table.store_value[kKvQ8] = &store_value<EncodeQ8<I, 0>>;
   table.softmax = &softmax<I>;

@@ -1,17 +1,21 @@
-// Attention over q8_0 pages with vpdpbusd: four 8-bit multiply-adds per lane and instruction, exact integer sums. The other
-// operand has 8 bits too: queries relative to the largest of their head, softmax weights (times the values' scales) relative to
-// the largest of their row in a page. A second plane of 8 bits for either makes up for its rounding and costs its
-// products again; loss and speed of both: docs/performance-attention.md.
+// Attention over q8_0 and f16 pages with integer products: exact sums, four (vpdpbusd, q8_0) or two (vpdpwssd, f16)
+// multiply-adds per lane and instruction.
+//   q8_0: the other operand has 8 bits too: queries relative to the largest of their head, softmax weights (times the values'
+// scales) relative to the largest of their row in a page. A second plane of 8 bits for either makes up for its rounding and
+// costs its products again.
+//   f16: the pages' numbers stand at a known place (EncodeF16), so adding a constant turns them into fixed point of 14 bits;
+// queries and weights get the bits that the sum of products leaves.
+// Loss and speed of all of it: docs/performance-attention.md.
 #include "kernels/avx512/attention_isa.h"
 #include "kernels/layers.h"
 
 namespace tessera {
 namespace {
 
-// Row: bytes (depth rounded up to 16), then RowTail.
+// Row: integers (depth rounded up to 16), then RowTail.
 struct RowTail {
   float scale;
-  int32_t start;  // first value of the sums: undoes the + 128 of the keys
+  int32_t start;  // first value of the sums: undoes the + 128 of q8_0 keys
 };
 
 TESSERA_INLINE __mmask16 used_lanes(int64_t left) {
@@ -19,7 +23,7 @@ TESSERA_INLINE __mmask16 used_lanes(int64_t left) {
 }
 
 // Signed bytes of a query.
-struct QueryRows {
+struct QueryBytes {
   TESSERA_INLINE void prepare(const float* x, float factor, const float*, int64_t depth, void* row) {
     char* out = static_cast<char*>(row);
     const int64_t padded = pad_to(depth, 16);
@@ -42,7 +46,7 @@ struct QueryRows {
 };
 
 // Unsigned bytes of the softmax weights times the values' scales. All 64 tokens: the unseen ones have weight 0.
-struct WeightRows {
+struct WeightBytes {
   TESSERA_INLINE void prepare(const float* x, float, const float* scales, int64_t depth, void* row) {
     char* out = static_cast<char*>(row);
     __m512 w[4];
@@ -65,16 +69,80 @@ struct WeightRows {
   }
 };
 
-// kSigned: rows are signed, lanes (keys) unsigned, + 128. Otherwise rows are unsigned and lanes (values) signed.
-template <bool kSigned, class Rows>
-struct ProductVnni : Rows {
+// Codes: how a vector of a page's words becomes integers, and their product with a row's. The products are in assembly because
+// GCC 12 moves the intrinsics about: 3 % slower for bytes, 10 to 25 % for halves.
+
+// Keys are unsigned, + 128, and queries signed; values are signed and weights unsigned.
+template <bool kKeys>
+struct Bytes {
   static constexpr int kGroup = 4, kBytes = 1;
+  TESSERA_INLINE __m512i lanes(__m512i words) { return words; }
+  TESSERA_INLINE __m512i multiply_add(__m512i sum, __m512i lanes, __m512i row) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(kKeys ? lanes : row), "v"(kKeys ? row : lanes));
+    return sum;
+  }
+};
+
+// Fixed point of an f16 page: units of 1 for keys, whose length is below 2^15; of 2 for values, which are below 2^15 each.
+template <bool kKeys>
+struct Halves {
+  static constexpr int kGroup = 2, kBytes = 2;
+  static constexpr float kUnit = kKeys ? 1.0f : 2.0f;
+
+  // Adding 1.5 * 2^23 units rounds to nearest even into the low mantissa bits. ElementF16 yields numbers times 2^-112.
+  TESSERA_INLINE __m512i lanes(__m512i words) {
+    const __m512 rounder = _mm512_set1_ps(1.5f * 0x1p-89f * kUnit);
+    const __m512i even = _mm512_castps_si512(_mm512_add_ps(ElementF16::get<Avx512>(words, 0), rounder));
+    const __m512i odd = _mm512_castps_si512(_mm512_add_ps(ElementF16::get<Avx512>(words, 1), rounder));
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, even, _mm512_slli_epi32(odd, 16));
+  }
+  TESSERA_INLINE __m512i multiply_add(__m512i sum, __m512i lanes, __m512i row) {
+    asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(lanes), "v"(row));
+    return sum;
+  }
+};
+
+// 16-bit integers of a query, or of the softmax weights times the values' scales. Sums of products stay within 32 bits: a
+// query's length is at most 65000 (Cauchy-Schwarz), the sum of a row of weights 2^17 - 2^9, before rounding.
+template <bool kKeys>
+struct RowHalves {
+  TESSERA_INLINE void prepare(const float* x, float factor, const float* scales, int64_t depth, void* row) {
+    char* out = static_cast<char*>(row);
+    const auto number = [&](int64_t d) __attribute__((always_inline)) {
+      const __mmask16 used = used_lanes(depth - d);
+      const __m512 v = _mm512_maskz_loadu_ps(used, x + d);
+      return kKeys ? v : _mm512_mul_ps(v, _mm512_maskz_loadu_ps(used, scales + d));
+    };
+    const int64_t padded = pad_to(depth, 16);
+    __m512 top = _mm512_setzero_ps(), total = _mm512_setzero_ps();
+    for (int64_t d = 0; d < padded; d += 16) {
+      const __m512 v = number(d);
+      top = _mm512_max_ps(top, _mm512_abs_ps(v));
+      total = kKeys ? _mm512_fmadd_ps(v, v, total) : _mm512_add_ps(v, total);
+    }
+    const float sum = _mm512_reduce_add_ps(total);
+    const float by_sum = kKeys ? __builtin_sqrtf(sum) * (1.0f / 65000) : sum * (1.0f / (0x1p17f - 0x1p9f));
+    const float by_top = _mm512_reduce_max_ps(top) * (1.0f / 32767);
+    const float unit = by_top > by_sum ? by_top : by_sum;
+    const __m512 inverse = _mm512_set1_ps(unit > 1e-35f ? 1.0f / unit : 0.0f);
+    for (int64_t d = 0; d < padded; d += 16) {
+      const __m512i n = _mm512_cvtps_epi32(_mm512_mul_ps(number(d), inverse));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + d * 2), _mm512_cvtepi32_epi16(n));
+    }
+    const RowTail tail{unit * Halves<kKeys>::kUnit * factor, 0};
+    memcpy(out + padded * 2, &tail, sizeof(tail));
+  }
+};
+
+template <class Codes, class Rows>
+struct IntegerProduct : Rows {
+  static constexpr int kGroup = Codes::kGroup, kBytes = Codes::kBytes;
   static constexpr bool kScaled = true, kPlainRows = false, kStartsAtZero = true;
 
   template <int R, int NV>
   TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
                                __m512 (&acc)[R][NV], Ahead& ahead) {
-    const char* tails = a + pad_to(depth, 16);
+    const char* tails = a + pad_to(depth, 16) * kBytes;
     __m512i sum[R][NV];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
@@ -83,21 +151,19 @@ struct ProductVnni : Rows {
 #pragma GCC unroll 2
       for (int v = 0; v < NV; ++v) sum[r][v] = _mm512_set1_epi32(tail.start);
     }
-    for (int64_t d = 0; d < depth; d += 4, b += b_stride) {
+    for (int64_t d = 0; d < depth; d += kGroup, b += b_stride) {
       ahead.step<NV>();
       __m512i x[NV];
 #pragma GCC unroll 2
-      for (int v = 0; v < NV; ++v) x[v] = _mm512_loadu_si512(b + v * 64);
-      const char* row = a + d;
+      for (int v = 0; v < NV; ++v) x[v] = Codes::lanes(_mm512_loadu_si512(b + v * 64));
+      const char* row = a + d * kBytes;
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r, row = next_row(row, a_stride)) {
-        int four;
-        memcpy(&four, row, sizeof(four));
-        const __m512i w = _mm512_set1_epi32(four);
+        int word;
+        memcpy(&word, row, sizeof(word));
+        const __m512i w = _mm512_set1_epi32(word);
 #pragma GCC unroll 2
-        for (int v = 0; v < NV; ++v) {
-          sum[r][v] = kSigned ? _mm512_dpbusd_epi32(sum[r][v], x[v], w) : _mm512_dpbusd_epi32(sum[r][v], w, x[v]);
-        }
+        for (int v = 0; v < NV; ++v) sum[r][v] = Codes::multiply_add(sum[r][v], x[v], w);
       }
     }
 #pragma GCC unroll 8
@@ -110,13 +176,17 @@ struct ProductVnni : Rows {
   }
 };
 
-using Keys = ProductVnni<true, QueryRows>;
-using Values = ProductVnni<false, WeightRows>;
-
 }  // namespace
 
 namespace avx512_vnni {
-void apply(AttentionKernels& table) { apply_products<Avx512, kKvQ8, Keys, Values>(table); }
+void apply(AttentionKernels& table) {
+  using HalfKeys = IntegerProduct<Halves<true>, RowHalves<true>>;
+  using HalfValues = IntegerProduct<Halves<false>, RowHalves<false>>;
+  using ByteKeys = IntegerProduct<Bytes<true>, QueryBytes>;
+  using ByteValues = IntegerProduct<Bytes<false>, WeightBytes>;
+  apply_products<Avx512, kKvF16, HalfKeys, HalfValues>(table);
+  apply_products<Avx512, kKvQ8, ByteKeys, ByteValues>(table);
+}
 }  // namespace avx512_vnni
 
 }  // namespace tessera
