@@ -65,8 +65,8 @@ struct Blocks {
       : codes(blocks * kBlockCols * width), start32(blocks * width), start16(blocks * 2 * width),
         pair32((blocks + 1) / 2 * 2 * width), pair16(blocks * 2 * width), scale((blocks + group - 1) / group * width),
         view{codes.data(), start32.data(), start16.data(), pair32.data(), pair16.data(), scale.data(), width, group} {
-    if (group == 2) view.start16 = nullptr, view.pair32 = view.pair16 = nullptr;
-    if (group != 2) view.start32 = nullptr;
+    if (group != kMostGroupBlocks) view.start16 = nullptr, view.pair32 = view.pair16 = nullptr;
+    if (group == kMostGroupBlocks) view.start32 = nullptr;
   }
 };
 
@@ -77,7 +77,7 @@ TEST(MatmulBounds, QuantizedActivations) {
       for (int64_t cols : {1, 15, 31, 32, 33, 64, 95, 256, 257, 300}) {
         const Guarded<float> x(width * cols);
         const int64_t blocks = (cols + kBlockCols - 1) / kBlockCols;
-        for (int64_t group : {2, kMostGroupBlocks}) {
+        for (int64_t group : {2, 4, kMostGroupBlocks}) {
           k.quantize_blocks(x.data(), cols, cols, Blocks(blocks, width, group).view);
         }
         const Guarded<int8_t> codes(blocks * kBlockCols * width);
@@ -131,7 +131,7 @@ void run_block_codec(const MatmulKernels& k, PackedCodec codec, int64_t blocks, 
   const auto bytes = static_cast<int64_t>(packed_panel_bytes(codec, blocks * kBlockCols));
   const Guarded<uint8_t> panel(bytes);
   const Guarded<float> y(width * kPanelRows);
-  const Blocks x(blocks, width, activation_blocks(info.kind));
+  const Blocks x(blocks, width, block_kind_info(info.kind).group_blocks);
   const TileOutput out{nullptr, 0, y.data(), kPanelRows, y.data(), kPanelRows};
   k.few[codec](BlockTask{panel.data(), nullptr, x.view, blocks, out});
   k.few[codec](BlockTask{panel.data(), nullptr, x.view, blocks, out, panel.data() + bytes, 300});
@@ -153,7 +153,7 @@ TEST(MatmulBounds, BlockWeights) {
       SCOPED_TRACE(name + " codec " + std::to_string(c));
       const int64_t group = packed_codec_info(codec).group_cols / kBlockCols;
       for (int64_t width = 1; width <= kBlockTokens; ++width) {
-        for (int64_t groups : {1, 2, 3, 4}) run_block_codec(k, codec, groups * group, width);
+        for (int64_t groups : {1, 2, 3, 4, 5}) run_block_codec(k, codec, groups * group, width);
         run_block_codec(k, codec, kUnpackBlocks, width);
       }
     }

@@ -9,22 +9,32 @@ namespace tessera {
 
 #define TESSERA_STATIC_INLINE static inline __attribute__((always_inline))
 
-// f(Width<W>()) for a tile of W tokens: the kernels of a tile are compiled once for every width.
-template <int W>
-struct Width {
-  static constexpr int value = W;
+template <int v>
+struct Constant {
+  static constexpr int value = v;
 };
+
+// f(Constant<i>()) for i from 0 to count: fills a table with the instances of a template.
+template <int count, int i = 0, class F>
+TESSERA_STATIC_INLINE void for_each(F f) {
+  if constexpr (i < count) {
+    f(Constant<i>());
+    for_each<count, i + 1>(f);
+  }
+}
+
+// f(Constant<W>()) for a tile of W tokens: the kernels of a tile are compiled once for every width.
 template <class F>
 TESSERA_STATIC_INLINE void by_width(int64_t width, F f) {
   switch (width) {
-    case 1: return f(Width<1>());
-    case 2: return f(Width<2>());
-    case 3: return f(Width<3>());
-    case 4: return f(Width<4>());
-    case 5: return f(Width<5>());
-    case 6: return f(Width<6>());
-    case 7: return f(Width<7>());
-    default: return f(Width<8>());
+    case 1: return f(Constant<1>());
+    case 2: return f(Constant<2>());
+    case 3: return f(Constant<3>());
+    case 4: return f(Constant<4>());
+    case 5: return f(Constant<5>());
+    case 6: return f(Constant<6>());
+    case 7: return f(Constant<7>());
+    default: return f(Constant<8>());
   }
 }
 static_assert(kBlockTokens == 8);
@@ -46,8 +56,8 @@ struct BlockLayout {
 constexpr BlockLayout block_layout(int codec) {
   constexpr int r = kPanelRows;
   switch (codec) {
-    case kPackedQ8_0: return {1, r * 34, r * 2, r * 32, 0, -1, -1, 7, kScale32};
-    case kPackedQ4_0: return {1, r * 18, r * 2, r * 16, 4, -1, -1, 3, kScale32};
+    case kPackedQ8_0: return {1, r * 34, r * 2, r * 32, 0, -1, -1, 7, kScale32Wide};
+    case kPackedQ4_0: return {1, r * 18, r * 2, r * 16, 4, -1, -1, 3, kScale32Wide};
     case kPackedIQ4_NL: return {1, r * 18, r * 2, r * 16, 4, -1, -1, 7, kScale32};  // after the table
     case kPackedMXFP4: return {1, r * 17, r, r * 16, 4, -1, -1, 4, kScale32};       // after the table
     case kPackedQ4_1: return {1, r * 20, r * 4, r * 16, 4, -1, -1, -1, kScale32Bias};

@@ -6,8 +6,7 @@
 // number of tokens: decode, prefill and any batch give the same bits.
 //
 // Quantized weights (packed_codec.h: bytes of a panel) are multiplied as integers with int8 activations, in blocks of
-// 32 columns; one activation scale covers a group of 64 columns, or of 256 for the formats that have super-blocks of
-// 256 themselves (activation_blocks()):
+// 32 columns; one activation scale covers a group of 64, 128 or 256 columns (BlockKindInfo):
 //
 //   y = sum over groups g of  x_scale[g] * a[g],   a[g] = fma over blocks b in g of  float(dot[b]) * w_scale[b]
 //   dot[b] = sum over 32 columns of (code - offset) * x        exact in int32, so its order is free
@@ -35,6 +34,7 @@ enum PackedCodec : int {
 // How the blocks of a codec combine; one tiled kernel each.
 enum BlockKind : int {
   kScale32,        // w = scale * (code - offset)
+  kScale32Wide,    // the same, activation scales cover more columns
   kScale32Bias,    // w = scale * code + bias
   kScale32Min,     // w = scale * code - d_min * min
   kScale16,        // scale per 16 columns
@@ -48,17 +48,35 @@ inline constexpr int kMostGroupBlocks = 8;
 inline constexpr int kBlockTokens = 8;   // most tokens of a tile of int8 activations
 inline constexpr int kManyBlockTokens = 6;  // where there are many tiles: 12 + 12 of 32 registers are sums
 inline constexpr int kFloatTokens = 12;  // most tokens of a tile of f32 or bf16 activations
-inline constexpr int kUnpackCols = 1024;  // most columns unpacked at a time: 32 KiB of codes
+inline constexpr int kUnpackCols = 2048;  // most columns unpacked at a time: 64 KiB of codes
 inline constexpr int kUnpackBlocks = kUnpackCols / kBlockCols;
 // From one unpacked block to the next: 17 cache lines, so that one of each two lines still uses every set of L1.
 inline constexpr int kUnpackedBlockBytes = kBlockCols * kPanelRows + 64;
 
-// Blocks of 32 columns that share one activation scale. Codes of super-blocks have 2.6 to 6 bits of scale detail besides:
-// with 256 columns their loss is that of the reference implementation, which uses 256 too.
-constexpr int activation_blocks(BlockKind kind) { return kind == kScale32 || kind == kScale32Bias ? 2 : kMostGroupBlocks; }
+struct BlockKindInfo {
+  int group_blocks;  // blocks of 32 columns that share one activation scale
+  int halves;        // scales of a block
+  bool offset;       // codes have one, taken off by the start value of the integer sums
+  bool bias;         // per block, times the sum of its activations
+  bool mins;         // small integers, summed for a whole group
+};
 
-// int8 activations of `width` tokens. Blocks beyond the last column hold zeros. B = blocks, G = groups. Groups of 2 blocks
-// have start32, groups of 8 the other sums.
+// Fewer activation scales are faster and lose more. 128 columns cost q8_0 and q4_0 less than can be measured, other types
+// with one scale per block up to 0.0006 nats per token. Formats of super-blocks lose with 256 what the reference
+// implementation does, which uses 256 too. (docs/performance.md)
+constexpr BlockKindInfo block_kind_info(BlockKind kind) {
+  switch (kind) {
+    case kScale32: return {2, 1, true, false, false};
+    case kScale32Wide: return {4, 1, true, false, false};
+    case kScale32Bias: return {2, 1, false, true, false};
+    case kScale32Min: return {kMostGroupBlocks, 1, false, false, true};
+    case kScale16: return {kMostGroupBlocks, 2, true, false, false};
+    default: return {kMostGroupBlocks, 2, false, false, true};  // kScale16Min
+  }
+}
+
+// int8 activations of `width` tokens. Blocks beyond the last column hold zeros. B = blocks, G = groups. Groups of
+// kMostGroupBlocks have the sums of super-blocks, smaller groups start32.
 struct BlockTile {
   int8_t* codes;    // [B][8][width][4]: 4 consecutive columns are one operand of a dot-product instruction
   int32_t* start32;  // [B][width]     -128 * sum of the 32 codes: what an offset of 128 adds, taken off
@@ -67,7 +85,7 @@ struct BlockTile {
   int16_t* pair16;  // [B][width][2]        sums of both halves
   float* scale;     // [G][width]
   int64_t width;
-  int64_t group_blocks;  // blocks of a group, 2 or 8
+  int64_t group_blocks;  // blocks of a group
 };
 
 // Activations from `blocks` on, a multiple of a group.
@@ -75,7 +93,7 @@ static inline BlockTile advance(const BlockTile& x, int64_t blocks) {
   BlockTile y = x;
   y.codes += blocks * kBlockCols * x.width;
   y.scale += blocks / x.group_blocks * x.width;
-  if (x.group_blocks == 2) {
+  if (x.group_blocks != kMostGroupBlocks) {
     y.start32 += blocks * x.width;
   } else {
     y.start16 += blocks * 2 * x.width;
@@ -170,7 +188,7 @@ inline constexpr const char* kMatmulKernelNames[] = {
     "few.iq4_nl", "few.iq4_xs", "few.mxfp4",
     "unpack.q8_0", "unpack.q4_0", "unpack.q4_1", "unpack.q5_0", "unpack.q5_1", "unpack.q2_k", "unpack.q3_k",
     "unpack.q4_k", "unpack.q5_k", "unpack.q6_k", "unpack.iq4_nl", "unpack.iq4_xs", "unpack.mxfp4",
-    "many.scale32", "many.scale32_bias", "many.scale32_min", "many.scale16", "many.scale16_min",
+    "many.scale32", "many.scale32_wide", "many.scale32_bias", "many.scale32_min", "many.scale16", "many.scale16_min",
     "float.f32", "float.f16", "float.bf16", "pairs.bf16", "row.w8", nullptr};
 
 }  // namespace tessera

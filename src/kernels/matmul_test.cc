@@ -16,7 +16,12 @@ namespace tessera {
 namespace {
 
 constexpr int64_t kBlocks = 16;
-constexpr int64_t kCols = kBlocks * kBlockCols;
+
+// Blocks of a row: whole groups of activations, and for codecs that allow it rows that end inside a group.
+std::vector<int64_t> row_blocks(PackedCodec codec) {
+  if (packed_codec_info(codec).group_cols != kBlockCols) return {kBlocks};
+  return {kBlocks, kBlocks + 1, kBlocks + 2, kBlocks + 3};
+}
 
 struct Tile {
   std::vector<int8_t> codes;
@@ -75,28 +80,29 @@ struct Sums {
 };
 
 std::vector<float> run_few(const MatmulKernels& k, PackedCodec codec, const std::vector<uint8_t>& panel, const Tile& x,
-                           const float* add) {
+                           int64_t blocks, const float* add) {
   Sums sums(x.view.width, add);
-  k.few[codec](BlockTask{panel.data(), nullptr, x.view, kBlocks, sums.out});
+  k.few[codec](BlockTask{panel.data(), nullptr, x.view, blocks, sums.out});
   return sums.y;
 }
 
 // In two ranges, the sums passing through memory between them.
 std::vector<float> run_many(const MatmulKernels& k, PackedCodec codec, const std::vector<uint8_t>& panel, const Tile& x,
-                            const float* add) {
+                            int64_t blocks, const float* add) {
   std::vector<uint8_t> codes(kUnpackBlocks * kUnpackedBlockBytes);
   std::vector<float> scale(kUnpackBlocks * 64), bias(kUnpackBlocks * 32), d_min(kUnpackBlocks * 32);
   std::vector<int16_t> mins(kUnpackBlocks * 64);
   UnpackedPanel w{nullptr, 0, 0, scale.data(), bias.data(), mins.data(), d_min.data(), codes.data()};
   Sums sums(x.view.width, nullptr);
-  for (int64_t first = 0; first < kBlocks; first += kBlocks / 2) {
-    k.unpack[codec](panel.data(), first, kBlocks / 2, w);
+  for (int64_t first : {int64_t{0}, kBlocks / 2}) {
+    const int64_t count = first == 0 ? kBlocks / 2 : blocks - first;
+    k.unpack[codec](panel.data(), first, count, w);
     if (first > 0) {
       sums.out.c_in = sums.y.data();
       sums.out.c_in_stride = kPanelRows;
       sums.out.add = add;
     }
-    const BlockTask task{nullptr, &w, advance(x.view, first), kBlocks / 2, sums.out};
+    const BlockTask task{nullptr, &w, advance(x.view, first), count, sums.out};
     k.many[packed_codec_info(codec).kind](&task, 1);
   }
   return sums.y;
@@ -122,17 +128,22 @@ TEST(MatmulKernels, BlockTypesGiveTheSameBitsInEveryLayerAndFamily) {
   const MatmulKernels& generic = tables[0].second;
   for (int c = 0; c < kBlockCodecs; ++c) {
     const auto codec = static_cast<PackedCodec>(c);
-    const auto panel = random_panel(codec, kCols);
-    for (int64_t width = 1; width <= kBlockTokens; ++width) {
-      const auto x = normal_values(width * kCols, 3);
-      const auto add = normal_values(width * kPanelRows, 4);
-      Tile tile = make_tile(kCols, width, activation_blocks(packed_codec_info(codec).kind));
-      generic.quantize_blocks(x.data(), kCols, kCols, tile.view);
-      const auto want = run_few(generic, codec, panel, tile, add.data());
-      for (float v : want) ASSERT_TRUE(std::isfinite(v));
-      for (const auto& [name, table] : tables) {
-        EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, add.data()), want)) << name << " few codec " << c;
-        EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, add.data()), want)) << name << " many codec " << c;
+    for (int64_t blocks : row_blocks(codec)) {
+      const int64_t cols = blocks * kBlockCols;
+      const auto panel = random_panel(codec, cols);
+      for (int64_t width = 1; width <= kBlockTokens; ++width) {
+        SCOPED_TRACE("codec " + std::to_string(c) + " blocks " + std::to_string(blocks) + " width " +
+                     std::to_string(width));
+        const auto x = normal_values(width * cols, 3);
+        const auto add = normal_values(width * kPanelRows, 4);
+        Tile tile = make_tile(cols, width, block_kind_info(packed_codec_info(codec).kind).group_blocks);
+        generic.quantize_blocks(x.data(), cols, cols, tile.view);
+        const auto want = run_few(generic, codec, panel, tile, blocks, add.data());
+        for (float v : want) ASSERT_TRUE(std::isfinite(v));
+        for (const auto& [name, table] : tables) {
+          EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, blocks, add.data()), want)) << name << " few";
+          EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, blocks, add.data()), want)) << name << " many";
+        }
       }
     }
   }
@@ -142,18 +153,19 @@ TEST(MatmulKernels, BlockTypesGiveTheSameBitsInEveryLayerAndFamily) {
 TEST(MatmulKernels, LargestCodesAndActivationsGiveTheSameBitsInEveryLayer) {
   const auto tables = layers();
   const MatmulKernels& generic = tables[0].second;
+  constexpr int64_t cols = kBlocks * kBlockCols;
   for (int c = 0; c < kBlockCodecs; ++c) {
     const auto codec = static_cast<PackedCodec>(c);
-    const auto panel = random_panel(codec, kCols, true);
+    const auto panel = random_panel(codec, cols, true);
     for (float value : {1.0f, -1.0f}) {
       for (int64_t width : {1, 6}) {
-        const std::vector<float> x(width * kCols, value), add(width * kPanelRows);
-        Tile tile = make_tile(kCols, width, activation_blocks(packed_codec_info(codec).kind));
-        generic.quantize_blocks(x.data(), kCols, kCols, tile.view);
-        const auto want = run_few(generic, codec, panel, tile, add.data());
+        const std::vector<float> x(width * cols, value), add(width * kPanelRows);
+        Tile tile = make_tile(cols, width, block_kind_info(packed_codec_info(codec).kind).group_blocks);
+        generic.quantize_blocks(x.data(), cols, cols, tile.view);
+        const auto want = run_few(generic, codec, panel, tile, kBlocks, add.data());
         for (const auto& [name, table] : tables) {
-          EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, add.data()), want)) << name << " few codec " << c;
-          EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, add.data()), want)) << name << " many codec " << c;
+          EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, kBlocks, add.data()), want)) << name << " few codec " << c;
+          EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, kBlocks, add.data()), want)) << name << " many codec " << c;
         }
       }
     }
@@ -163,7 +175,7 @@ TEST(MatmulKernels, LargestCodesAndActivationsGiveTheSameBitsInEveryLayer) {
 TEST(MatmulKernels, QuantizedActivationsAreTheSameInEveryLayer) {
   const auto tables = layers();
   for (int64_t cols : {1, 31, 32, 100, 172, 512, 800}) {
-    for (int64_t group_blocks : {2, 8}) {
+    for (int64_t group_blocks : {2, 4, 8}) {
       const int64_t width = cols % 2 == 0 ? 6 : 5;
       auto x = normal_values(width * cols, 3);
       if (cols > 40) std::fill(x.begin(), x.begin() + 40, 0.0f);

@@ -13,8 +13,8 @@ namespace {
 constexpr int kR = kPanelRows;
 
 constexpr std::array kInfos = {
-    PackedCodecInfo{kPackedQ8_0, DType::kQ8_0, 32, kR * 34, 0, kScale32},
-    PackedCodecInfo{kPackedQ4_0, DType::kQ4_0, 32, kR * 18, 0, kScale32},
+    PackedCodecInfo{kPackedQ8_0, DType::kQ8_0, 32, kR * 34, 0, kScale32Wide},
+    PackedCodecInfo{kPackedQ4_0, DType::kQ4_0, 32, kR * 18, 0, kScale32Wide},
     PackedCodecInfo{kPackedQ4_1, DType::kQ4_1, 32, kR * 20, 0, kScale32Bias},
     PackedCodecInfo{kPackedQ5_0, DType::kQ5_0, 32, kR * 22, 0, kScale32},
     PackedCodecInfo{kPackedQ5_1, DType::kQ5_1, 32, kR * 24, 0, kScale32Bias},
@@ -32,13 +32,14 @@ constexpr std::array kInfos = {
     PackedCodecInfo{kPackedW8, DType::kW8, 32, kR * 32, kR * 4, kScale32},
 };
 
-constexpr bool in_order() {
+constexpr bool consistent() {
   for (size_t i = 0; i < kInfos.size(); ++i) {
     if (kInfos[i].codec != static_cast<PackedCodec>(i)) return false;
+    if (i < kBlockCodecs && kInfos[i].kind != block_layout(static_cast<int>(i)).kind) return false;
   }
   return kInfos.size() == kPackedCodecs;
 }
-static_assert(in_order());
+static_assert(consistent());
 
 template <class T>
 T read(const uint8_t* p) {

@@ -30,7 +30,7 @@ BlockTile cut_blocks(std::byte* data, int64_t group_blocks, int64_t cols, int64_
   Cutter cutter(data);
   BlockTile tile{};
   tile.codes = cutter.take<int8_t>(blocks * kBlockCols * width);
-  if (group_blocks == 2) {
+  if (group_blocks != kMostGroupBlocks) {
     tile.start32 = cutter.take<int32_t>(blocks * width);
   } else {
     tile.start16 = cutter.take<int32_t>(blocks * 2 * width);
@@ -55,16 +55,13 @@ RowTile cut_row(std::byte* data, int64_t cols, int64_t width, std::byte** end) {
   return tile;
 }
 
-int64_t group_blocks(ActivationForm form) {
-  return activation_blocks(form == ActivationForm::kSuperBlocks ? kScale32Min : kScale32);
-}
-
 uint64_t bytes_of_tile(ActivationForm form, int64_t cols, int64_t width) {
   std::byte* end = nullptr;
   switch (form) {
     case ActivationForm::kF32: return round_up<uint64_t>(cols * width * 4, 64);
     case ActivationForm::kBf16: return round_up<uint64_t>((cols + 1) / 2 * 2 * width * 2, 64);
     case ActivationForm::kBlocks:
+    case ActivationForm::kWideBlocks:
     case ActivationForm::kSuperBlocks: cut_blocks(nullptr, group_blocks(form), cols, width, &end); break;
     case ActivationForm::kRow: cut_row(nullptr, cols, width, &end); break;
   }
@@ -82,6 +79,7 @@ void fill_tile(const ActivationSet& set, Rows<const float> x, int64_t tile) {
     case ActivationForm::kBf16:
       return k.tile_bf16(rows, x.stride, x.cols, width, reinterpret_cast<uint16_t*>(set.tile(tile)));
     case ActivationForm::kBlocks:
+    case ActivationForm::kWideBlocks:
     case ActivationForm::kSuperBlocks: return k.quantize_blocks(rows, x.stride, x.cols, set.block_tile(tile));
     case ActivationForm::kRow: return k.quantize_rows(rows, x.stride, x.cols, set.row_tile(tile));
   }
@@ -89,10 +87,22 @@ void fill_tile(const ActivationSet& set, Rows<const float> x, int64_t tile) {
 
 }  // namespace
 
+int64_t group_blocks(ActivationForm form) {
+  switch (form) {
+    case ActivationForm::kBlocks: return block_kind_info(kScale32).group_blocks;
+    case ActivationForm::kWideBlocks: return block_kind_info(kScale32Wide).group_blocks;
+    case ActivationForm::kSuperBlocks: return kMostGroupBlocks;
+    default: return 0;
+  }
+}
+
 ActivationForm activation_form(PackedCodec codec) {
   if (codec < kBlockCodecs) {
-    const bool super = activation_blocks(packed_codec_info(codec).kind) == kMostGroupBlocks;
-    return super ? ActivationForm::kSuperBlocks : ActivationForm::kBlocks;
+    const int64_t blocks = block_kind_info(packed_codec_info(codec).kind).group_blocks;
+    for (ActivationForm form : {ActivationForm::kBlocks, ActivationForm::kWideBlocks}) {
+      if (group_blocks(form) == blocks) return form;
+    }
+    return ActivationForm::kSuperBlocks;
   }
   if (codec == kPackedW8) return ActivationForm::kRow;
   if (codec == kPackedBF16 && kernels().matmul.pairs_bf16 != nullptr) return ActivationForm::kBf16;
@@ -105,7 +115,7 @@ RowTile ActivationSet::row_tile(int64_t t) const {
 }
 
 ActivationSet allocate_activation_set(OpContext& ctx, ActivationForm form, int64_t tokens, int64_t cols) {
-  const bool blocks = form == ActivationForm::kBlocks || form == ActivationForm::kSuperBlocks;
+  const bool blocks = group_blocks(form) != 0;
   const bool integers = blocks || form == ActivationForm::kRow;
   // Tiles of equal width: 8 tokens become 4 + 4, not 6 + 2. Wider ones spill sums.
   const int64_t widest = integers ? kManyBlockTokens : kFloatTokens;

@@ -6,17 +6,11 @@
 #include <cstdint>
 
 #include "kernels/matmul_kernels.h"
+#include "ops/activation_form.h"
 #include "ops/context.h"
 #include "ops/norm.h"
 
 namespace tessera {
-
-// kBlocks, kSuperBlocks: int8 with one scale per 64 or 256 columns; kRow: one per token.
-enum class ActivationForm : int { kF32, kBf16, kBlocks, kSuperBlocks, kRow };
-inline constexpr int kActivationForms = 5;
-
-// The form that the selected kernels want for a codec.
-ActivationForm activation_form(PackedCodec codec);
 
 struct ActivationSet {
   ActivationForm form;
@@ -26,7 +20,7 @@ struct ActivationSet {
   int64_t tiles;
   uint64_t tile_bytes;
   std::byte* data;
-  BlockTile* blocks;  // [tiles], forms kBlocks and kSuperBlocks
+  BlockTile* blocks;  // [tiles], if cut into blocks
 
   int64_t first_token(int64_t tile) const { return tile * width; }
   int64_t tile_width(int64_t tile) const { return tile + 1 < tiles ? width : tokens - tile * width; }

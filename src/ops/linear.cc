@@ -17,13 +17,14 @@ namespace {
 constexpr int64_t kFewTiles = 6;
 // Tokens whose sums of one panel stay in L2 while the columns are walked range by range.
 constexpr int64_t kChunkTokens = 516;
+// Float weights that are read for all tiles before the next ones.
+constexpr int64_t kFloatRangeBytes = 32 << 10;
 // Weights that a thread takes at a time, few tokens: long enough to stream, short enough to share at the end.
 constexpr int64_t kStreamBytes = 64 << 10;
 // A gated product alternates between two matrices: this many times longer runs of each.
 constexpr int64_t kGatedRun = 8;
-// Rows of a gated product that are quantized together: a group of columns of the next matrix.
-constexpr int64_t kPairRows = 2 * kPanelRows;
-static_assert(kPairRows == activation_blocks(kScale32) * kBlockCols);
+// Factors of a gated product that a thread holds while they meet: `kChunkTokens` tokens of two panels.
+constexpr int64_t kMeetFloats = 2 * kPanelRows * kChunkTokens;
 constexpr int64_t kMaxW8Cols = 131072;  // 127 * 127 * cols fits an int32
 
 // One matrix of a section.
@@ -38,8 +39,8 @@ struct Job {
 // Memory of one thread: sums of a panel for a chunk of tokens, an unpacked range, and both factors of a gated product.
 struct Scratch {
   float* sums;  // [kChunkTokens][32]
-  float* gate;  // [kChunkTokens][kPairRows]
-  float* up;    // [kChunkTokens][kPairRows]
+  float* gate;  // [kMeetFloats]
+  float* up;    // [kMeetFloats]
   UnpackedPanel unpacked;
   BlockTask* tiles;  // [kChunkTokens]: of one range
 };
@@ -58,14 +59,14 @@ Scratch make_scratch(std::byte* memory) {
   s.unpacked.mins = reinterpret_cast<int16_t*>(take(blocks * 2 * rows * 2));
   s.unpacked.neg_d_min = reinterpret_cast<float*>(take(blocks / kMostGroupBlocks * rows * 4));
   s.sums = reinterpret_cast<float*>(take(kChunkTokens * rows * 4));
-  s.gate = reinterpret_cast<float*>(take(kChunkTokens * kPairRows * 4));
-  s.up = reinterpret_cast<float*>(take(kChunkTokens * kPairRows * 4));
+  s.gate = reinterpret_cast<float*>(take(kMeetFloats * 4));
+  s.up = reinterpret_cast<float*>(take(kMeetFloats * 4));
   s.tiles = reinterpret_cast<BlockTask*>(take(kChunkTokens * static_cast<int64_t>(sizeof(BlockTask))));
   return s;
 }
-constexpr int64_t kScratchBytes = 480 << 10;
+constexpr int64_t kScratchBytes = 544 << 10;
 static_assert(kUnpackBlocks * (kUnpackedBlockBytes + kPanelRows * (8 + 4 + 4 + 1)) +
-                  kChunkTokens * ((kPanelRows + 2 * kPairRows) * 4 + static_cast<int64_t>(sizeof(BlockTask))) + 1024 <=
+                  kChunkTokens * (kPanelRows * 4 + static_cast<int64_t>(sizeof(BlockTask))) + 2 * kMeetFloats * 4 + 1024 <=
               kScratchBytes);
 
 // Tiles [first, last) of tokens times one panel.
@@ -178,8 +179,8 @@ class PanelRun {
                                                       : k.float_bf16;
     const int64_t bytes = job_.w->codec == kPackedF32 ? 4 : 2;
     const int64_t cols = pairs ? round_up<int64_t>(x_.cols, 2) : x_.cols;
-    // Many tokens: 16 KiB of weights at a time stay in L1.
-    const int64_t range = last_ - first_ <= 1 ? cols : kUnpackCols / bytes;
+    // Many tokens: ranges of weights that stay in L1.
+    const int64_t range = last_ - first_ <= 1 ? cols : kFloatRangeBytes / (bytes * kPanelRows);
     for (int64_t begin = 0; begin < cols; begin += range) {
       const int64_t count = std::min(range, cols - begin);
       for (int64_t t = first_; t < last_; ++t) {
@@ -226,9 +227,10 @@ struct Cut {
   int64_t grain;
 };
 
-Cut cut_section(int threads, int64_t panels, int64_t tiles, int64_t tile_tokens, uint64_t panel_bytes) {
-  // As many tokens as the sums' memory asks for, fewer when there are too few panels to share.
-  Cut cut{std::min(tiles, kChunkTokens / tile_tokens), 1, 1};
+Cut cut_section(int threads, int64_t panels, int64_t tiles, int64_t tile_tokens, uint64_t panel_bytes,
+                int64_t most_tokens = kChunkTokens) {
+  // As many tokens as the memory of sums or products asks for, fewer when there are too few panels to share.
+  Cut cut{std::min(tiles, most_tokens / tile_tokens), 1, 1};
   while (cut.chunk_tiles > 8 && panels * ceil_div(tiles, cut.chunk_tiles) < 4 * threads)
     cut.chunk_tiles = ceil_div<int64_t>(cut.chunk_tiles, 2);
   cut.chunks = ceil_div(tiles, cut.chunk_tiles);
@@ -294,27 +296,29 @@ void run_gated(OpContext& ctx, GatedKernel act, const Job& gate, const Job& up, 
   });
 }
 
-// The same into int8 groups of the next matrix's columns, two panels at a time. Many tokens.
+// The same into int8 groups of the next matrix's columns, as many panels at a time as such a group has blocks. Many tokens.
 void run_gated_quantized(OpContext& ctx, GatedKernel act, const Job& gate, const Job& up, const ActivationSet& y) {
+  static_assert(kPanelRows == kBlockCols);
   const ActivationSet& x = *gate.x;
-  const int64_t pairs = ceil_div(y.cols, kPairRows);
-  const Cut cut = cut_section(ctx.pool.threads(), pairs, x.tiles, x.width, 2 * up.w->panel_bytes);
+  const int64_t panels = group_blocks(y.form), rows = panels * kPanelRows, groups = ceil_div(y.cols, rows);
+  const Cut cut = cut_section(ctx.pool.threads(), groups, x.tiles, x.width, panels * up.w->panel_bytes, kMeetFloats / rows);
   std::byte* scratch = ctx.arena.allocate<std::byte>(kScratchBytes * ctx.pool.threads()).data();
-  ctx.pool.parallel_for(pairs * cut.chunks, 1, [&](int64_t begin, int64_t end, int thread) {
+  ctx.pool.parallel_for(groups * cut.chunks, 1, [&](int64_t begin, int64_t end, int thread) {
     Scratch own = make_scratch(scratch + kScratchBytes * thread);
     for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t pair = unit / cut.chunks, first = unit % cut.chunks * cut.chunk_tiles;
+      const int64_t group = unit / cut.chunks, first = unit % cut.chunks * cut.chunk_tiles;
       const int64_t last = std::min(first + cut.chunk_tiles, x.tiles), token = x.first_token(first);
-      const int64_t panels = std::min<int64_t>(2, up.w->panels() - 2 * pair);
-      for (int64_t p = 0; p < panels; ++p) {
-        PanelRun(gate, 2 * pair + p, first, last, own, own.gate + p * kPanelRows, kPairRows).run();
-        PanelRun(up, 2 * pair + p, first, last, own, own.up + p * kPanelRows, kPairRows).run();
+      const int64_t begin_panel = group * panels, end_panel = std::min(begin_panel + panels, up.w->panels());
+      for (int64_t p = begin_panel; p < end_panel; ++p) {
+        const int64_t row = (p - begin_panel) * kPanelRows;
+        PanelRun(gate, p, first, last, own, own.gate + row, rows).run();
+        PanelRun(up, p, first, last, own, own.up + row, rows).run();
       }
-      act(own.gate, own.up, own.gate, (std::min(x.first_token(last), x.tokens) - token) * kPairRows);
+      act(own.gate, own.up, own.gate, (std::min(x.first_token(last), x.tokens) - token) * rows);
       for (int64_t t = first; t < last; ++t) {
-        kernels().matmul.quantize_blocks(own.gate + (x.first_token(t) - token) * kPairRows, kPairRows,
-                                         std::min(kPairRows, y.cols - pair * kPairRows),
-                                         advance(y.block_tile(t), pair * activation_blocks(kScale32)));
+        kernels().matmul.quantize_blocks(own.gate + (x.first_token(t) - token) * rows, rows,
+                                         std::min(rows, y.cols - group * rows),
+                                         advance(y.block_tile(t), group * panels));
       }
     }
   });
@@ -325,8 +329,7 @@ Job make_job(const Linear& w, std::span<const float> padded_bias, LinearInput& x
   TESSERA_CHECK(x.cols() == w.cols() && y.cols == w.rows() && y.rows == x.rows(),
                 "x [{}, {}], W [{}, {}], y [{}, {}]", x.rows(), x.cols(), w.rows(), w.cols(), y.rows, y.cols);
   const auto form = activation_form(w.packed().codec);
-  return {&w.packed(), static_cast<const ActivationSet*>(x.prepared(static_cast<int>(form))), y, padded_bias,
-          accumulate};
+  return {&w.packed(), x.prepared(form), y, padded_bias, accumulate};
 }
 
 }  // namespace
@@ -402,13 +405,14 @@ LinearInput::LinearInput(OpContext& ctx, const ActivationSet* only)
   forms_[static_cast<size_t>(only->form)] = only;
 }
 
-const void* LinearInput::prepared(int form) {
-  if (forms_[form] == nullptr) {
+const ActivationSet* LinearInput::prepared(ActivationForm form) {
+  const ActivationSet*& prepared = forms_[static_cast<size_t>(form)];
+  if (prepared == nullptr) {
     TESSERA_CHECK(x_.data != nullptr, "an input that was quantized for another matrix");
     auto* set = ctx_.arena.allocate<ActivationSet>(1).data();
-    forms_[form] = new (set) ActivationSet(make_activation_set(ctx_, static_cast<ActivationForm>(form), x_, norm_));
+    prepared = new (set) ActivationSet(make_activation_set(ctx_, form, x_, norm_));
   }
-  return forms_[form];
+  return prepared;
 }
 
 void linear(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y) {
@@ -430,10 +434,11 @@ LinearInput linear_gated(OpContext& ctx, Activation act, const Linear& gate, con
   const Rows<float> none(nullptr, tokens, cols);
   Job jobs[] = {make_job(gate, gate.padded_bias(), x, none, false), make_job(up, up.padded_bias(), x, none, false)};
   const bool meet = jobs[0].x->width == jobs[1].x->width;  // else tiles are cut differently and products meet in memory
-  if (meet && jobs[0].x->tiles > kFewTiles && activation_form(next.packed().codec) == ActivationForm::kBlocks &&
-      jobs[0].x->width <= kManyBlockTokens) {
+  const ActivationForm form = activation_form(next.packed().codec);
+  const bool fits = form == ActivationForm::kBlocks || form == ActivationForm::kWideBlocks;
+  if (meet && fits && jobs[0].x->tiles > kFewTiles && jobs[0].x->width <= kManyBlockTokens) {
     auto* set = ctx.arena.allocate<ActivationSet>(1).data();
-    new (set) ActivationSet(allocate_activation_set(ctx, ActivationForm::kBlocks, tokens, cols));
+    new (set) ActivationSet(allocate_activation_set(ctx, form, tokens, cols));
     if (set->width == jobs[0].x->width) {
       run_gated_quantized(ctx, gated_kernel(act), jobs[0], jobs[1], *set);
       return {ctx, set};

@@ -17,6 +17,7 @@
 
 #include "base/status.h"
 #include "ops/activation.h"
+#include "ops/activation_form.h"
 #include "ops/context.h"
 #include "ops/norm.h"
 #include "tensor/dtype.h"
@@ -73,14 +74,14 @@ class LinearInput {
   int64_t cols() const { return x_.cols; }
 
   // Implementation detail of linear(): activations in the form that a weight kernel wants.
-  const void* prepared(int form);
+  const ActivationSet* prepared(ActivationForm form);
   LinearInput(OpContext& ctx, const ActivationSet* only);
 
  private:
   OpContext& ctx_;
   Rows<const float> x_;
   RowNorm norm_;
-  std::array<const void*, 5> forms_{};
+  std::array<const ActivationSet*, kActivationForms> forms_{};
 };
 
 // y[t, r] = sum_c x[t, c] W[r, c] + b[r].  x: [tokens, cols], y: [tokens, rows].

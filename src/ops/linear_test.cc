@@ -121,7 +121,7 @@ double error_bound(const Linear& linear, const Weights& w, int64_t r, const floa
   const auto codec = packed_codec_of(w.dtype);
   const auto form = activation_form(*codec);
   double bound = 0;
-  const int64_t group = form == ActivationForm::kRow ? w.cols : form == ActivationForm::kSuperBlocks ? 256 : 64;
+  const int64_t blocks = group_blocks(form), group = blocks != 0 ? blocks * kBlockCols : w.cols;
   for (int64_t begin = 0; begin < w.cols; begin += group) {
     const int64_t end = std::min(begin + group, w.cols);
     double most = 0;
@@ -149,7 +149,7 @@ class EveryType : public testing::TestWithParam<DType> {
     const DType d = GetParam();
     const int block = dtype_info(d).block_elements;
     if (block == 256) return {{d, 40, 256}, {d, 64, 768}};
-    if (block == 32) return {{d, 1, 32}, {d, 33, 96}, {d, 64, 160}, {d, 100, 1120}};
+    if (block == 32) return {{d, 1, 32}, {d, 33, 96}, {d, 64, 160}, {d, 100, 1120}, {d, 33, kUnpackCols + 96}};
     return {{d, 3, 1}, {d, 33, 172}, {d, 64, 333}, {d, 70, 1000}};
   }
 };
@@ -232,10 +232,12 @@ TEST(Linear, BiasResidualAndManyOutputs) {
 }
 
 // Both matrices in one section, also with types whose tiles are cut differently; quantized for the next matrix as they are
-// multiplied, or stored: the bits of the separate operations. 160 rows are two and a half groups of 64 columns.
+// multiplied, or stored: the bits of the separate operations. 224 rows are three and a half groups of 64 columns, one and
+// three quarters of 128.
 TEST(Linear, GatedProductIsTheSeparateOperations) {
-  constexpr int64_t kRows = 160, kCols = 256, kNextRows = 40;
+  constexpr int64_t kRows = 224, kCols = 256, kNextRows = 40;
   const std::array<DType, 3> types[] = {{DType::kQ4_0, DType::kQ4_0, DType::kQ8_0},
+                                        {DType::kQ4_0, DType::kQ4_0, DType::kQ5_0},
                                         {DType::kQ4_0, DType::kQ4_0, DType::kF32},
                                         {DType::kQ4_K, DType::kQ6_K, DType::kQ4_0},
                                         {DType::kBF16, DType::kBF16, DType::kBF16},

@@ -191,7 +191,7 @@ struct Packed {
 template <BlockKind kind, int sum, int shift>
 struct Unpacked {
   static constexpr BlockKind kKind = kind;
-  static constexpr int kHalves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
+  static constexpr int kHalves = block_kind_info(kind).halves;
   static constexpr int kSum = sum;
   static constexpr int kShift = shift;
   static constexpr bool kStreams = false;
@@ -343,11 +343,11 @@ TESSERA_STATIC_INLINE void store_sums(const TileOutput& out, int64_t tokens, con
 template <class Source, int W>
 struct Tile {
   static constexpr BlockKind kKind = Source::kKind;
-  static constexpr int kHalves = kKind == kScale16 || kKind == kScale16Min ? 2 : 1;
+  static constexpr BlockKindInfo kInfo = block_kind_info(kKind);
+  static constexpr int kHalves = kInfo.halves;
   static constexpr int kSteps = 8 / kHalves;
-  static constexpr int64_t kGroup = activation_blocks(kKind);
-  static constexpr bool kMins = kKind == kScale32Min || kKind == kScale16Min;
-  static constexpr bool kOffset = kKind == kScale32 || kKind == kScale16;
+  static constexpr int64_t kGroup = kInfo.group_blocks;
+  static constexpr bool kOffset = kInfo.offset;
   static constexpr bool kWide = Source::kSum == 1;
   static constexpr int kTokens = W == 8 ? 4 : W;
   static constexpr int kStrips = kWide ? (kTokens == 1 ? 4 : kTokens <= 3 ? 2 : 1) : kTokens <= 3 ? 4 : 2;
@@ -365,15 +365,12 @@ struct Tile {
     store_sums(task.out, W, sums);
   }
 
-  // Groups of two blocks are unrolled, so that float sums need not begin with zeros in memory.
+  // Small groups are unrolled, so that float sums need not begin with zeros in memory.
   static inline __attribute__((always_inline)) void part(const Source& w, const BlockTile& x, int64_t begin,
                                                          int64_t end, int strip, int first, float* sums) {
-    if constexpr (kGroup == 2) {
-      end - begin == 2 ? blocks_of_part<2>(w, x, begin, end, strip, first, sums)
-                       : blocks_of_part<1>(w, x, begin, end, strip, first, sums);
-    } else {
-      blocks_of_part<0>(w, x, begin, end, strip, first, sums);
-    }
+    constexpr int unrolled = kGroup == kMostGroupBlocks ? 0 : kGroup;
+    if (unrolled != 0 && end - begin == unrolled) return blocks_of_part<unrolled>(w, x, begin, end, strip, first, sums);
+    blocks_of_part<0>(w, x, begin, end, strip, first, sums);
   }
   template <int count>
   static inline __attribute__((always_inline)) void blocks_of_part(const Source& w, const BlockTile& x, int64_t begin,
@@ -384,7 +381,7 @@ struct Tile {
 #pragma GCC unroll 4
       for (int r = 0; r < kStrips; ++r) acc[r][t] = _mm256_setzero_ps();
     }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int64_t i = 0; i < (count != 0 ? count : end - begin); ++i) {
       const int64_t b = begin + i;
       // Not for the group as a whole: requests in bursts leave memory idle between them.
@@ -392,7 +389,7 @@ struct Tile {
       if constexpr (count != 0) asm volatile("" ::: "memory");  // one block after the other: fewer registers
 #pragma GCC unroll 2
       for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, strip, first, count != 0 && i == 0, acc);
-      if constexpr (kKind == kScale32Bias) {
+      if constexpr (kInfo.bias) {
         __m256 bias[kStrips];
 #pragma GCC unroll 4
         for (int r = 0; r < kStrips; ++r) bias[r] = w.bias(b, strip + r);
@@ -404,7 +401,7 @@ struct Tile {
         }
       }
     }
-    if constexpr (kMins) add_mins(w, x, begin, end, strip, first, acc);
+    if constexpr (kInfo.mins) add_mins(w, x, begin, end, strip, first, acc);
 #pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) {
       const __m256 x_scale = _mm256_set1_ps(x.scale[begin / kGroup * W + first + t]);
@@ -493,9 +490,10 @@ void many(const BlockTask* tiles, int64_t count) {
     }
     const int8_t* next = tiles[i + 1 < count ? i + 1 : 0].x.codes;
     const int shift = task.w->offset_shift;
-    if constexpr (kind == kScale32) {
-      shift == 3 ? many_tile<kind, 8, 3>(task, next)
-                 : shift == 4 ? many_tile<kind, 4, 4>(task, next) : many_tile<kind, 1, 7>(task, next);
+    if constexpr (kind == kScale32Wide) {
+      shift == 3 ? many_tile<kind, 8, 3>(task, next) : many_tile<kind, 1, 7>(task, next);
+    } else if constexpr (kind == kScale32) {
+      shift == 4 ? many_tile<kind, 4, 4>(task, next) : many_tile<kind, 1, 7>(task, next);
     } else if constexpr (kind == kScale16) {
       shift == 2 ? many_tile<kind, 8, 2>(task, next) : many_tile<kind, 2, 5>(task, next);
     } else if constexpr (kind == kScale16Min) {
@@ -510,8 +508,8 @@ template <int codec>
 void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& out) {
   const Packed<codec> w{panel};
   constexpr BlockLayout layout = block_layout(codec);
-  constexpr BlockKind kind = layout.kind;
-  constexpr int halves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
+  constexpr BlockKindInfo info = block_kind_info(layout.kind);
+  constexpr int halves = info.halves;
   out.offset_shift = layout.offset_shift < 0 && steps_per_sum(codec) == 4 ? kNoOffset5 : layout.offset_shift;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
   out.code_stride = codec == kPackedQ8_0 ? layout.group_bytes : 1024;
@@ -528,9 +526,9 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       for (int half = 0; half < halves; ++half) {
         _mm256_storeu_ps(out.scale + (i * halves + half) * kR + 8 * strip, w.scale(b, half, strip));
       }
-      if constexpr (kind == kScale32Bias) _mm256_storeu_ps(out.bias + i * kR + 8 * strip, w.bias(b, strip));
-      if constexpr (kind == kScale32Min || kind == kScale16Min) {
-        constexpr int64_t of_pair = kind == kScale32Min ? 2 : 1;
+      if constexpr (info.bias) _mm256_storeu_ps(out.bias + i * kR + 8 * strip, w.bias(b, strip));
+      if constexpr (info.mins) {
+        constexpr int64_t of_pair = 2 / halves;
         if (i % of_pair == 0) {
           auto* to = out.mins + (i / of_pair * kR + 8 * strip) * 2;
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), w.mins(b, strip));
@@ -758,23 +756,14 @@ void row_w8(const RowTask& task) {
   by_width(task.x.width, [&](auto width) { row_tile<decltype(width)::value>(task); });
 }
 
-template <int... codec>
-struct Codecs {
-  static void apply(MatmulKernels& table) {
-    ((table.few[codec] = few<codec>, table.unpack[codec] = unpack<codec>), ...);
-  }
-};
-
 }  // namespace
 
 void apply(MatmulKernels& table) {
-  Codecs<kPackedQ8_0, kPackedQ4_0, kPackedQ4_1, kPackedQ5_0, kPackedQ5_1, kPackedQ2_K, kPackedQ3_K, kPackedQ4_K,
-         kPackedQ5_K, kPackedQ6_K, kPackedIQ4_NL, kPackedIQ4_XS, kPackedMXFP4>::apply(table);
-  table.many[kScale32] = many<kScale32>;
-  table.many[kScale32Bias] = many<kScale32Bias>;
-  table.many[kScale32Min] = many<kScale32Min>;
-  table.many[kScale16] = many<kScale16>;
-  table.many[kScale16Min] = many<kScale16Min>;
+  for_each<kBlockCodecs>([&](auto codec) {
+    table.few[codec.value] = few<codec.value>;
+    table.unpack[codec.value] = unpack<codec.value>;
+  });
+  for_each<kBlockKinds>([&](auto kind) { table.many[kind.value] = many<static_cast<BlockKind>(kind.value)>; });
   table.float_f32 = float_f32;
   table.float_f16 = float_f16;
   table.float_bf16 = float_bf16;

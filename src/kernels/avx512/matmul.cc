@@ -179,7 +179,7 @@ template <int W>
 void quantize_tile(const float* x, int64_t stride, int64_t cols, const BlockTile& out) {
   constexpr __mmask8 tokens = static_cast<__mmask8>((1 << W) - 1);
   const int64_t blocks = (cols + kBlockCols - 1) / kBlockCols, group_cols = out.group_blocks * kBlockCols;
-  const bool super = out.group_blocks != 2;
+  const bool super = out.group_blocks == kMostGroupBlocks;
   for (int64_t begin = 0; begin < blocks; begin += out.group_blocks) {
     const int64_t end = blocks - begin < out.group_blocks ? blocks : begin + out.group_blocks;
     const int64_t at = begin * kBlockCols, left = cols - at < group_cols ? cols - at : group_cols;

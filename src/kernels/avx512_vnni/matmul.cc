@@ -7,7 +7,8 @@
 // step of 4 columns is nothing but dot products.
 //
 // Cost per block of 32 columns and 12 (row vector, token) pairs: 96 dot products, 12 conversions (other port), 12 fused
-// multiply-adds; per group of 64 columns 12 more. Bound: 96 / (96 + 12 + 6) = 84 % of the vpdpbusd peak.
+// multiply-adds; per group of columns with one activation scale 12 more. Bound: 84 % of the vpdpbusd peak with groups of 64
+// columns, 96 / (96 + 12 + 3) = 86.5 % with 128.
 #include <immintrin.h>
 
 #include "kernels/layers.h"
@@ -172,11 +173,11 @@ struct Packed {
 template <class Source, int W>
 struct Tile {
   static constexpr BlockKind kKind = Source::kKind;
-  static constexpr int kHalves = kKind == kScale16 || kKind == kScale16Min ? 2 : 1;
+  static constexpr BlockKindInfo kInfo = block_kind_info(kKind);
+  static constexpr int kHalves = kInfo.halves;
   static constexpr int kSteps = 8 / kHalves;
-  static constexpr int64_t kGroup = activation_blocks(kKind);
-  static constexpr bool kMins = kKind == kScale32Min || kKind == kScale16Min;
-  static constexpr bool kOffset = kKind == kScale32 || kKind == kScale16;
+  static constexpr int64_t kGroup = kInfo.group_blocks;
+  static constexpr bool kOffset = kInfo.offset;
 
   // The sums of the tile stay in L1, at fixed distances: strides in variables cost registers in every group.
   static void run(const Source& w, const BlockTask& task) {
@@ -209,7 +210,7 @@ struct Tile {
       w.template prefetch<W>(b);
 #pragma GCC unroll 2
       for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, acc);
-      if constexpr (kKind == kScale32Bias) {
+      if constexpr (kInfo.bias) {
         const __m512 bias0 = w.bias(b, 0), bias1 = w.bias(b, 1);
         for (int t = 0; t < W; ++t) {
           const __m512 start = _mm512_set1_ps(static_cast<float>(x.start32[b * W + t]));
@@ -218,7 +219,7 @@ struct Tile {
         }
       }
     }
-    if constexpr (kMins) add_mins(w, x, begin, end, acc);
+    if constexpr (kInfo.mins) add_mins(w, x, begin, end, acc);
     for (int t = 0; t < W; ++t) {
       const __m512 x_scale = _mm512_set1_ps(x.scale[begin / kGroup * W + t]);
 #pragma GCC unroll 2
@@ -288,12 +289,11 @@ struct Tile {
 // memory operand (it would load it into a register first).
 template <BlockKind kind, int W>
 struct UnpackedTile {
-  static constexpr int kHalves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
+  static constexpr BlockKindInfo kInfo = block_kind_info(kind);
+  static constexpr int kHalves = kInfo.halves;
   static constexpr int kSteps = 8 / kHalves;
-  static constexpr int kGroup = activation_blocks(kind);
-  static constexpr bool kMins = kind == kScale32Min || kind == kScale16Min;
-  static constexpr bool kOffset = kind == kScale32 || kind == kScale16;
-  static constexpr int kPairs = kind == kScale32Min ? kGroup / 2 : kGroup;  // of a group, with minima
+  static constexpr int kGroup = kInfo.group_blocks;
+  static constexpr int kPairs = kGroup * kHalves / 2;  // of a group, with minima
 
   struct At {
     const int8_t* codes;
@@ -328,10 +328,8 @@ struct UnpackedTile {
       sums[t] = out.c_in != nullptr ? _mm512_loadu_ps(in) : _mm512_setzero_ps();
     }
     int64_t b = 0;
-    for (; b + kGroup <= task.blocks; b += kGroup) group<kGroup>(at, w.code_stride, sums);
-    if constexpr (kGroup == 2) {
-      if (b < task.blocks) group<1>(at, w.code_stride, sums);
-    }
+    for (; b + kGroup <= task.blocks; b += kGroup) group(at, w.code_stride, sums);
+    if (kGroup != kMostGroupBlocks && b < task.blocks) rest(at, w.code_stride, task.blocks - b, sums);
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
       __m512 y = sums[t];
@@ -340,29 +338,44 @@ struct UnpackedTile {
     }
   }
 
-  template <int blocks>
   static __attribute__((always_inline)) void group(At& at, int64_t code_stride, __m512 (&sums)[W]) {
     __m512 acc[W];
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) acc[t] = _mm512_setzero_ps();
-#pragma GCC unroll 2
-    for (int i = 0; i < blocks; ++i) {
-      for (int line = 0; line < W * kBlockCols; line += 64) _mm_prefetch(at.next + line, _MM_HINT_T0);
-      at.next += W * kBlockCols;
-#pragma GCC unroll 2
-      for (int half = 0; half < kHalves; ++half) add_block(at, half, acc);
-      if constexpr (kind == kScale32Bias) {
-        const __m512 bias = _mm512_loadu_ps(at.bias);
+#pragma GCC unroll 4
+    for (int i = 0; i < kGroup; ++i) block(at, code_stride, acc);
+    if constexpr (kInfo.mins) add_mins(at, acc);
+    add_scaled(at, acc, sums);
+  }
+
+  // The last columns of a row: fewer blocks than a group has.
+  static __attribute__((always_inline)) void rest(At& at, int64_t code_stride, int64_t blocks, __m512 (&sums)[W]) {
+    __m512 acc[W];
 #pragma GCC unroll 8
-        for (int t = 0; t < W; ++t) {
-          acc[t] = _mm512_fmadd_ps(_mm512_set1_ps(static_cast<float>(at.start[t])), bias, acc[t]);
-        }
-        at.bias += kR;
-        at.start += W;
+    for (int t = 0; t < W; ++t) acc[t] = _mm512_setzero_ps();
+#pragma GCC unroll 1
+    for (int64_t i = 0; i < blocks; ++i) block(at, code_stride, acc);
+    add_scaled(at, acc, sums);
+  }
+
+  static __attribute__((always_inline)) void block(At& at, int64_t code_stride, __m512 (&acc)[W]) {
+    for (int line = 0; line < W * kBlockCols; line += 64) _mm_prefetch(at.next + line, _MM_HINT_T0);
+    at.next += W * kBlockCols;
+#pragma GCC unroll 2
+    for (int half = 0; half < kHalves; ++half) add_block(at, half, acc);
+    if constexpr (kInfo.bias) {
+      const __m512 bias = _mm512_loadu_ps(at.bias);
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) {
+        acc[t] = _mm512_fmadd_ps(_mm512_set1_ps(static_cast<float>(at.start[t])), bias, acc[t]);
       }
-      at.w += code_stride;
+      at.bias += kR;
+      at.start += W;
     }
-    if constexpr (kMins) add_mins(at, acc);
+    at.w += code_stride;
+  }
+
+  static __attribute__((always_inline)) void add_scaled(At& at, __m512 (&acc)[W], __m512 (&sums)[W]) {
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) sums[t] = _mm512_fmadd_ps(acc[t], _mm512_set1_ps(at.x_scale[t]), sums[t]);
     at.x_scale += W;
@@ -371,7 +384,7 @@ struct UnpackedTile {
   static __attribute__((always_inline)) void add_block(At& at, int half, __m512 (&acc)[W]) {
     __m512i dot[W];
 #pragma GCC unroll 8
-    for (int t = 0; t < W; ++t) dot[t] = kOffset ? _mm512_set1_epi32(at.start[t]) : _mm512_setzero_si512();
+    for (int t = 0; t < W; ++t) dot[t] = kInfo.offset ? _mm512_set1_epi32(at.start[t]) : _mm512_setzero_si512();
 #pragma GCC unroll 8
     for (int step = 0; step < kSteps; ++step) {
       const __m512i codes = load(at.w + 128 * (half * kSteps + step));
@@ -382,7 +395,7 @@ struct UnpackedTile {
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]), scale, acc[t]);
     at.codes += W * 4 * kSteps;
-    if (kOffset) at.start += W;
+    if (kInfo.offset) at.start += W;
     at.w_scale += kR;
   }
 
@@ -405,8 +418,9 @@ struct UnpackedTile {
   }
 
   typedef int32_t __attribute__((may_alias, aligned(1))) Word;
+  // volatile: in this order, one token after the other, so that each sum has rested as long as the others.
   static __attribute__((always_inline)) __m512i dot4(__m512i sum, __m512i codes, const int8_t* x) {
-    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*reinterpret_cast<const Word*>(x)));
+    asm volatile("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*reinterpret_cast<const Word*>(x)));
     return sum;
   }
   static __attribute__((always_inline)) __m512i dot2(__m512i sum, __m512i mins, const int16_t* x) {
@@ -453,8 +467,8 @@ void many(const BlockTask* tiles, int64_t count) {
 template <int codec>
 void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& out) {
   const Packed<codec, true> w{panel};
-  constexpr BlockKind kind = Packed<codec, true>::kKind;
-  constexpr int halves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
+  constexpr BlockKindInfo info = block_kind_info(Packed<codec, true>::kKind);
+  constexpr int halves = info.halves;
   constexpr int offset = Packed<codec, true>::kShift < 0 ? 0 : (halves == 2 ? 32 : 128) - (1 << Packed<codec, true>::kShift);
   out.offset_shift = Packed<codec, true>::kShift < 0 ? -1 : halves == 2 ? 5 : 7;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
@@ -472,12 +486,10 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       for (int half = 0; half < halves; ++half) {
         _mm512_storeu_ps(out.scale + (i * halves + half) * kR + 16 * h, w.scale(b, half, h));
       }
-      if constexpr (kind == kScale32Bias) _mm512_storeu_ps(out.bias + i * kR + 16 * h, w.bias(b, h));
-      if constexpr (kind == kScale32Min) {
-        if (i % 2 == 0) _mm512_storeu_si512(out.mins + (i / 2 * kR + 16 * h) * 2, w.mins(b, h));
-      }
-      if constexpr (kind == kScale16Min) _mm512_storeu_si512(out.mins + (i * kR + 16 * h) * 2, w.mins(b, h));
-      if constexpr (kind == kScale32Min || kind == kScale16Min) {
+      if constexpr (info.bias) _mm512_storeu_ps(out.bias + i * kR + 16 * h, w.bias(b, h));
+      if constexpr (info.mins) {
+        constexpr int64_t of_pair = 2 / halves;
+        if (i % of_pair == 0) _mm512_storeu_si512(out.mins + (i / of_pair * kR + 16 * h) * 2, w.mins(b, h));
         _mm512_storeu_ps(out.neg_d_min + i / kMostGroupBlocks * kR + 16 * h, w.neg_d_min(b, h));
       }
     }
@@ -517,24 +529,15 @@ void row_w8(const RowTask& task) {
   by_width(task.x.width, [&](auto width) { row_tile<decltype(width)::value>(task); });
 }
 
-template <int... codec>
-struct Codecs {
-  static void apply(MatmulKernels& table) {
-    ((table.few[codec] = few<codec>, table.unpack[codec] = unpack<codec>), ...);
-  }
-};
-
 }  // namespace
 
 void apply(MatmulKernels& table) {
-  Codecs<kPackedQ8_0, kPackedQ4_0, kPackedQ4_1, kPackedQ5_0, kPackedQ5_1, kPackedQ2_K, kPackedQ3_K, kPackedQ4_K,
-         kPackedQ5_K, kPackedQ6_K, kPackedIQ4_NL, kPackedIQ4_XS, kPackedMXFP4>::apply(table);
+  for_each<kBlockCodecs>([&](auto codec) {
+    table.few[codec.value] = few<codec.value>;
+    table.unpack[codec.value] = unpack<codec.value>;
+  });
   table.row_w8 = row_w8;
-  table.many[kScale32] = many<kScale32>;
-  table.many[kScale32Bias] = many<kScale32Bias>;
-  table.many[kScale32Min] = many<kScale32Min>;
-  table.many[kScale16] = many<kScale16>;
-  table.many[kScale16Min] = many<kScale16Min>;
+  for_each<kBlockKinds>([&](auto kind) { table.many[kind.value] = many<static_cast<BlockKind>(kind.value)>; });
 }
 
 }  // namespace tessera::avx512_vnni

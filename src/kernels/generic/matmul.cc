@@ -53,7 +53,7 @@ void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTi
         out.codes[((b * 8 + i / 4) * w + t) * 4 + i % 4] = q;
         sums[i / 16] += q;
       }
-      if (out.group_blocks == 2) {
+      if (out.group_blocks != kMostGroupBlocks) {
         out.start32[b * w + t] = -128 * (sums[0] + sums[1]);
         continue;
       }
@@ -139,7 +139,8 @@ int min_at(int codec, const uint8_t* group, int b, int h, int r) {
 template <int codec>
 void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& out) {
   constexpr BlockLayout layout = block_layout(codec);
-  constexpr int halves = layout.kind == kScale16 || layout.kind == kScale16Min ? 2 : 1;
+  constexpr BlockKindInfo info = block_kind_info(layout.kind);
+  constexpr int halves = info.halves;
   out.codes = out.code_memory;
   out.code_stride = 1024;
   out.offset_shift = layout.offset_shift;
@@ -154,14 +155,14 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
     }
     for (int r = 0; r < kR; ++r) {
       for (int h = 0; h < halves; ++h) out.scale[(i * halves + h) * kR + r] = scale_at(codec, group, b, h, r);
-      if (layout.kind == kScale32Bias) out.bias[i * kR + r] = scalar_f16(half_at(group, kR + r)) * (-1.0f / 128);
+      if (info.bias) out.bias[i * kR + r] = scalar_f16(half_at(group, kR + r)) * (-1.0f / 128);
       if (layout.kind == kScale32Min)
         out.mins[(i / 2 * kR + r) * 2 + i % 2] = static_cast<int16_t>(min_at(codec, group, b, 0, r));
       if (layout.kind == kScale16Min) {
         for (int h = 0; h < 2; ++h)
           out.mins[(i * kR + r) * 2 + h] = static_cast<int16_t>(min_at(codec, group, b, h, r));
       }
-      if (layout.kind == kScale32Min || layout.kind == kScale16Min) {
+      if (info.mins) {
         out.neg_d_min[i / kMostGroupBlocks * kR + r] = -scalar_f16(half_at(group, kR + r));
       }
     }
@@ -191,12 +192,12 @@ template <BlockKind kind>
 void add_block(const BlockTask& task, int64_t b, int64_t t, float* acc) {
   const UnpackedPanel& w = *task.w;
   const BlockTile& x = task.x;
-  constexpr int halves = kind == kScale16 || kind == kScale16Min ? 2 : 1;
+  constexpr BlockKindInfo info = block_kind_info(kind);
+  constexpr int halves = info.halves;
   const int shift = (halves == 2 ? 5 : 7) - w.offset_shift;
   for (int h = 0; h < halves; ++h) {
     int32_t start = 0;
-    if (kind == kScale16) start = x.start16[(b * 2 + h) * x.width + t] >> shift;
-    if (kind == kScale32) start = x.start32[b * x.width + t] >> shift;
+    if (info.offset) start = (halves == 2 ? x.start16[(b * 2 + h) * x.width + t] : x.start32[b * x.width + t]) >> shift;
     int32_t sums[kR];
     for (int r = 0; r < kR; ++r) sums[r] = start;
     dot_steps(w.codes + b * w.code_stride, x.codes + (b * 8 * x.width + t) * 4, x.width, h * 8 / halves,
@@ -204,7 +205,7 @@ void add_block(const BlockTask& task, int64_t b, int64_t t, float* acc) {
     const float* scale = w.scale + (b * halves + h) * kR;
     for (int r = 0; r < kR; ++r) acc[r] = __builtin_fmaf(static_cast<float>(sums[r]), scale[r], acc[r]);
   }
-  if (kind == kScale32Bias) {
+  if (info.bias) {
     const auto start = static_cast<float>(x.start32[b * x.width + t]);
     for (int r = 0; r < kR; ++r) acc[r] = __builtin_fmaf(start, w.bias[b * kR + r], acc[r]);
   }
@@ -231,15 +232,17 @@ void add_mins(const BlockTask& task, int64_t begin, int64_t end, int64_t t, floa
 
 template <BlockKind kind>
 void many_tile(const BlockTask& task) {
+  constexpr BlockKindInfo info = block_kind_info(kind);
+  constexpr int64_t group = info.group_blocks;
   for (int64_t t = 0; t < task.x.width; ++t) {
     float sums[kR] = {};
     if (task.out.c_in != nullptr) __builtin_memcpy(sums, task.out.c_in + t * task.out.c_in_stride, sizeof(sums));
-    for (int64_t begin = 0; begin < task.blocks; begin += activation_blocks(kind)) {
-      const int64_t end = task.blocks - begin < activation_blocks(kind) ? task.blocks : begin + activation_blocks(kind);
+    for (int64_t begin = 0; begin < task.blocks; begin += group) {
+      const int64_t end = task.blocks - begin < group ? task.blocks : begin + group;
       float acc[kR] = {};
       for (int64_t b = begin; b < end; ++b) add_block<kind>(task, b, t, acc);
-      if (kind == kScale32Min || kind == kScale16Min) add_mins<kind>(task, begin, end, t, acc);
-      const float x_scale = task.x.scale[begin / activation_blocks(kind) * task.x.width + t];
+      if (info.mins) add_mins<kind>(task, begin, end, t, acc);
+      const float x_scale = task.x.scale[begin / group * task.x.width + t];
       for (int r = 0; r < kR; ++r) sums[r] = __builtin_fmaf(acc[r], x_scale, sums[r]);
     }
     finish(task.out, t, sums);
@@ -255,7 +258,7 @@ void many(const BlockTask* tiles, int64_t count) {
 template <int codec>
 void few(const BlockTask& task) {
   constexpr BlockLayout layout = block_layout(codec);
-  constexpr int64_t most = activation_blocks(layout.kind);
+  constexpr int64_t most = block_kind_info(layout.kind).group_blocks;
   uint8_t codes[most * 1024];
   float scale[most * 2 * kR], bias[most * kR], neg_d_min[kR];
   int16_t mins[most * 2 * kR];
@@ -315,13 +318,6 @@ void row_w8(const RowTask& task) {
   }
 }
 
-template <int... codec>
-struct Codecs {
-  static void apply(MatmulKernels& table) {
-    ((table.few[codec] = few<codec>, table.unpack[codec] = unpack<codec>), ...);
-  }
-};
-
 }  // namespace
 
 void apply(MatmulKernels& table) {
@@ -329,13 +325,11 @@ void apply(MatmulKernels& table) {
   table.quantize_rows = quantize_rows;
   table.tile_f32 = tile_f32;
   table.tile_bf16 = tile_bf16;
-  Codecs<kPackedQ8_0, kPackedQ4_0, kPackedQ4_1, kPackedQ5_0, kPackedQ5_1, kPackedQ2_K, kPackedQ3_K, kPackedQ4_K,
-         kPackedQ5_K, kPackedQ6_K, kPackedIQ4_NL, kPackedIQ4_XS, kPackedMXFP4>::apply(table);
-  table.many[kScale32] = many<kScale32>;
-  table.many[kScale32Bias] = many<kScale32Bias>;
-  table.many[kScale32Min] = many<kScale32Min>;
-  table.many[kScale16] = many<kScale16>;
-  table.many[kScale16Min] = many<kScale16Min>;
+  for_each<kBlockCodecs>([&](auto codec) {
+    table.few[codec.value] = few<codec.value>;
+    table.unpack[codec.value] = unpack<codec.value>;
+  });
+  for_each<kBlockKinds>([&](auto kind) { table.many[kind.value] = many<static_cast<BlockKind>(kind.value)>; });
   table.float_f32 = float_f32;
   table.float_f16 = float_f16;
   table.float_bf16 = float_bf16;

@@ -44,14 +44,11 @@ TESSERA_STATIC_INLINE int32x4_t dot4(int32x4_t sum, int8x16_t code, const int8_t
 
 constexpr int tile_vectors(int width) { return width == 1 ? 8 : width <= 3 ? 4 : 2; }
 
-template <BlockKind kind>
-constexpr int kHalvesOf = kind == kScale16 || kind == kScale16Min ? 2 : 1;
-
 // Weights of an unpacked range.
 template <BlockKind kind>
 struct Unpacked {
   static constexpr BlockKind kKind = kind;
-  static constexpr int kHalves = kHalvesOf<kind>;
+  static constexpr int kHalves = block_kind_info(kind).halves;
   const UnpackedPanel& w;
 
   inline __attribute__((always_inline)) uint8x16_t code(int64_t b, int step, int vector) const {
@@ -76,11 +73,11 @@ template <class Source, int W, bool kSigned>
 struct Tile {
   static constexpr BlockKind kKind = Source::kKind;
   static constexpr int V = tile_vectors(W);
-  static constexpr int kHalves = kHalvesOf<kKind>;
+  static constexpr BlockKindInfo kInfo = block_kind_info(kKind);
+  static constexpr int kHalves = kInfo.halves;
   static constexpr int kSteps = 8 / kHalves;
-  static constexpr int64_t kGroup = activation_blocks(kKind);
-  static constexpr bool kMins = kKind == kScale32Min || kKind == kScale16Min;
-  static constexpr bool kOffset = (kKind == kScale32 || kKind == kScale16) && !kSigned;
+  static constexpr int64_t kGroup = kInfo.group_blocks;
+  static constexpr bool kOffset = kInfo.offset && !kSigned;
 
   static void run(const Source& w, const BlockTask& task, int offset_shift) {
     const TileOutput& out = task.out;
@@ -118,9 +115,9 @@ struct Tile {
     for (int64_t b = begin; b < end; ++b) {
 #pragma GCC unroll 2
       for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, first, shift, acc);
-      if constexpr (kKind == kScale32Bias) add_bias(w, x, b, first, acc);
+      if constexpr (kInfo.bias) add_bias(w, x, b, first, acc);
     }
-    if constexpr (kMins) add_mins(w, x, begin, end, first, acc);
+    if constexpr (kInfo.mins) add_mins(w, x, begin, end, first, acc);
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
       const float x_scale = x.scale[begin / kGroup * W + t];
@@ -216,7 +213,8 @@ void few(const BlockTask& task) {
 template <BlockKind kind>
 void many_tile(const BlockTask& task) {
   // Only q8_0 and iq4 have codes above 127, and only they have offset 128.
-  if (kind == kScale32 && task.w->offset_shift == 7) return run<kind == kScale32>(Unpacked<kind>{*task.w}, task, 7);
+  constexpr bool whole_offset = block_kind_info(kind).offset && block_kind_info(kind).halves == 1;
+  if (whole_offset && task.w->offset_shift == 7) return run<whole_offset>(Unpacked<kind>{*task.w}, task, 7);
   run<false>(Unpacked<kind>{*task.w}, task, task.w->offset_shift);
 }
 template <BlockKind kind>
@@ -268,19 +266,9 @@ void row_w8(const RowTask& task) {
   by_width(task.x.width, [&](auto width) { row_tile<decltype(width)::value>(task); });
 }
 
-template <int... codec>
-struct Codecs {
-  static void apply(MatmulKernels& table) { ((table.few[codec] = few<codec>), ...); }
-};
-
 void apply_blocks(MatmulKernels& table) {
-  Codecs<kPackedQ8_0, kPackedQ4_0, kPackedQ4_1, kPackedQ5_0, kPackedQ5_1, kPackedQ2_K, kPackedQ3_K, kPackedQ4_K,
-         kPackedQ5_K, kPackedQ6_K, kPackedIQ4_NL, kPackedIQ4_XS, kPackedMXFP4>::apply(table);
-  table.many[kScale32] = many<kScale32>;
-  table.many[kScale32Bias] = many<kScale32Bias>;
-  table.many[kScale32Min] = many<kScale32Min>;
-  table.many[kScale16] = many<kScale16>;
-  table.many[kScale16Min] = many<kScale16Min>;
+  for_each<kBlockCodecs>([&](auto codec) { table.few[codec.value] = few<codec.value>; });
+  for_each<kBlockKinds>([&](auto kind) { table.many[kind.value] = many<static_cast<BlockKind>(kind.value)>; });
   table.row_w8 = row_w8;
 }
 

@@ -155,7 +155,7 @@ void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTi
       const int8x16x2_t q = round32(row + begin, cols - begin, inverse);
       scatter8(q, out.codes + (b * 8 * w + t) * 4, w);
       const int32_t sums[2] = {vaddlvq_s8(q.val[0]), vaddlvq_s8(q.val[1])};
-      if (out.group_blocks == 2) {
+      if (out.group_blocks != kMostGroupBlocks) {
         out.start32[b * w + t] = -128 * (sums[0] + sums[1]);
         continue;
       }
@@ -192,8 +192,8 @@ template <int codec>
 void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& out) {
   const Packed<codec> w{panel};
   constexpr BlockLayout layout = block_layout(codec);
-  constexpr BlockKind kind = layout.kind;
-  constexpr int halves = kHalvesOf<kind>;
+  constexpr BlockKindInfo info = block_kind_info(layout.kind);
+  constexpr int halves = info.halves;
   out.offset_shift = layout.offset_shift;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
   out.code_stride = codec == kPackedQ8_0 ? layout.group_bytes : 1024;
@@ -209,9 +209,9 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       for (int half = 0; half < halves; ++half) {
         vst1q_f32(out.scale + (i * halves + half) * kR + 4 * v, w.scale(b, half, v));
       }
-      if constexpr (kind == kScale32Bias) vst1q_f32(out.bias + i * kR + 4 * v, w.bias(b, v));
-      if constexpr (kind == kScale32Min || kind == kScale16Min) {
-        constexpr int64_t of_pair = kind == kScale32Min ? 2 : 1;
+      if constexpr (info.bias) vst1q_f32(out.bias + i * kR + 4 * v, w.bias(b, v));
+      if constexpr (info.mins) {
+        constexpr int64_t of_pair = 2 / halves;
         if (i % of_pair == 0) vst2_s16(out.mins + (i / of_pair * kR + 4 * v) * 2, w.mins(b, v));
         vst1q_f32(out.neg_d_min + i / kMostGroupBlocks * kR + 4 * v, w.neg_d_min(b, v));
       }
@@ -219,18 +219,12 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
   }
 }
 
-template <int... codec>
-struct Unpackers {
-  static void apply(MatmulKernels& table) { ((table.unpack[codec] = unpack<codec>), ...); }
-};
-
 }  // namespace
 
 void apply(MatmulKernels& table) {
   table.quantize_blocks = quantize_blocks;
   table.quantize_rows = quantize_rows;
-  Unpackers<kPackedQ8_0, kPackedQ4_0, kPackedQ4_1, kPackedQ5_0, kPackedQ5_1, kPackedQ2_K, kPackedQ3_K, kPackedQ4_K,
-            kPackedQ5_K, kPackedQ6_K, kPackedIQ4_NL, kPackedIQ4_XS, kPackedMXFP4>::apply(table);
+  for_each<kBlockCodecs>([&](auto codec) { table.unpack[codec.value] = unpack<codec.value>; });
   apply_blocks(table);
   table.float_f32 = float_f32;
   table.float_f16 = float_f16;
