@@ -76,15 +76,20 @@ namespace {
 // One thread's share of the chunks of a loop. The owner takes from the front, so that it walks through memory in one
 // stream; who has finished takes from the back of the others.
 struct alignas(64) Share {
+  static constexpr uint32_t kMostChunks = 4;
+
   std::atomic<uint64_t> range{0};  // begin in the high, end in the low half
 
   static uint64_t pack(uint32_t begin, uint32_t end) { return uint64_t{begin} << 32 | end; }
-  bool take_front(uint32_t* chunk) {
+  // Several chunks while many are left: a locked instruction waits for every load before it, so the stream of reads
+  // starts anew behind each.
+  uint32_t take_front(uint32_t* chunk) {
     for (uint64_t r = range.load(std::memory_order_relaxed);;) {
       const auto begin = static_cast<uint32_t>(r >> 32), end = static_cast<uint32_t>(r);
-      if (begin >= end) return false;
+      if (begin >= end) return 0;
       *chunk = begin;
-      if (range.compare_exchange_weak(r, pack(begin + 1, end), std::memory_order_relaxed)) return true;
+      const uint32_t taken = std::clamp((end - begin) / 4, 1u, kMostChunks);
+      if (range.compare_exchange_weak(r, pack(begin + taken, end), std::memory_order_relaxed)) return taken;
     }
   }
   bool take_back(uint32_t* chunk) {
@@ -228,17 +233,17 @@ void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t
         Share::pack(static_cast<uint32_t>(chunks * begin / count), static_cast<uint32_t>(chunks * end / count)),
         std::memory_order_relaxed);
   }
-  const auto call = [&](uint32_t chunk, int thread) {
+  const auto call = [&](uint32_t chunk, uint32_t taken, int thread) {
     const int64_t begin = chunk * grain;
-    fn(begin, std::min(begin + grain, n), thread);
+    fn(begin, std::min(begin + taken * grain, n), thread);
   };
   const auto work = [&](int thread) {
     const auto self = static_cast<size_t>(thread);
     uint32_t chunk = 0;
-    while (s.shares[self].take_front(&chunk)) call(chunk, thread);
+    while (const uint32_t taken = s.shares[self].take_front(&chunk)) call(chunk, taken, thread);
     for (size_t i = 1; i < s.shares.size(); ++i) {
       Share& other = s.shares[(self + i) % s.shares.size()];
-      while (other.take_back(&chunk)) call(chunk, thread);
+      while (other.take_back(&chunk)) call(chunk, 1, thread);
     }
   };
   const auto wanted = [&](int thread) {

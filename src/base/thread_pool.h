@@ -34,8 +34,8 @@ class ThreadPool {
   // bug and is checked.
   void run(FunctionRef<void(int thread)> fn);
 
-  // fn(begin, end, thread) over [0, n) in chunks of `grain` (the last may be shorter). Runs on the calling thread alone
-  // when there is a single chunk.
+  // fn(begin, end, thread) over [0, n), one to four chunks of `grain` at a time (the last may be shorter). Runs on the
+  // calling thread alone when there is a single chunk.
   void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t begin, int64_t end, int thread)> fn);
 
  private:
