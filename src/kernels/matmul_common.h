@@ -45,30 +45,34 @@ struct BlockLayout {
   int group_bytes;
   int blocks_at;  // first block of codes
   int block_bytes;
-  int nibbles;       // bits per code in the nibble plane: 4 or 0
-  int pairs_at;      // offset of the two-bit plane in a block, -1: none
-  int bits_at;       // offset of the one-bit plane, -1: none
+  int nibbles_at;    // offset of the nibble plane in a block, -1: none
+  int pairs_at;      // of the two-bit plane
+  int bits_at;       // of the one-bit plane
   int offset_shift;  // codes stand for code - (1 << offset_shift); -1: none
   BlockKind kind;
+
+  // Place of the pairs in a code, and of the bits.
+  constexpr int pairs_shift() const { return nibbles_at >= 0 ? 4 : 0; }
+  constexpr int bits_shift() const { return nibbles_at >= 0 ? 4 : 2; }
 };
 
 // By codec; q8_0 has bytes instead of planes.
 constexpr BlockLayout block_layout(int codec) {
   constexpr int r = kPanelRows;
   switch (codec) {
-    case kPackedQ8_0: return {1, r * 34, r * 2, r * 32, 0, -1, -1, 7, kScale32Wide};
-    case kPackedQ4_0: return {1, r * 18, r * 2, r * 16, 4, -1, -1, 3, kScale32Wide};
-    case kPackedIQ4_NL: return {1, r * 18, r * 2, r * 16, 4, -1, -1, 7, kScale32};  // after the table
-    case kPackedMXFP4: return {1, r * 17, r, r * 16, 4, -1, -1, 4, kScale32};       // after the table
-    case kPackedQ4_1: return {1, r * 20, r * 4, r * 16, 4, -1, -1, -1, kScale32Bias};
-    case kPackedQ5_0: return {1, r * 22, r * 2, r * 20, 4, -1, r * 16, 4, kScale32};
-    case kPackedQ5_1: return {1, r * 24, r * 4, r * 20, 4, -1, r * 16, -1, kScale32Bias};
-    case kPackedQ4_K: return {8, r * 148, r * 20, r * 16, 4, -1, -1, -1, kScale32Min};
-    case kPackedQ5_K: return {8, r * 180, r * 20, r * 20, 4, -1, r * 16, -1, kScale32Min};
-    case kPackedQ6_K: return {8, r * 210, r * 18, r * 24, 4, r * 16, -1, 5, kScale16};
-    case kPackedQ3_K: return {8, r * 114, r * 18, r * 12, 0, 0, r * 8, 2, kScale16};
-    case kPackedQ2_K: return {8, r * 84, r * 20, r * 8, 0, 0, -1, -1, kScale16Min};
-    default: return {8, r * 138, r * 10, r * 16, 4, -1, -1, 7, kScale32};  // iq4_xs
+    case kPackedQ8_0: return {1, r * 34, r * 2, r * 32, -1, -1, -1, 7, kScale32Wide};
+    case kPackedQ4_0: return {1, r * 18, r * 2, r * 16, 0, -1, -1, 3, kScale32Wide};
+    case kPackedIQ4_NL: return {1, r * 18, r * 2, r * 16, 0, -1, -1, 7, kScale32};  // after the table
+    case kPackedMXFP4: return {1, r * 17, r, r * 16, 0, -1, -1, 4, kScale32};       // after the table
+    case kPackedQ4_1: return {1, r * 20, r * 4, r * 16, 0, -1, -1, -1, kScale32Bias};
+    case kPackedQ5_0: return {1, r * 22, r * 2, r * 20, r * 4, -1, 0, 4, kScale32};
+    case kPackedQ5_1: return {1, r * 24, r * 4, r * 20, r * 4, -1, 0, -1, kScale32Bias};
+    case kPackedQ4_K: return {8, r * 148, r * 20, r * 16, 0, -1, -1, -1, kScale32Min};
+    case kPackedQ5_K: return {8, r * 180, r * 20, r * 20, r * 4, -1, 0, -1, kScale32Min};
+    case kPackedQ6_K: return {8, r * 210, r * 18, r * 24, r * 8, 0, -1, 5, kScale16};
+    case kPackedQ3_K: return {8, r * 114, r * 18, r * 12, -1, r * 4, 0, 2, kScale16};
+    case kPackedQ2_K: return {8, r * 84, r * 20, r * 8, -1, 0, -1, -1, kScale16Min};
+    default: return {8, r * 138, r * 10, r * 16, 0, -1, -1, 7, kScale32};  // iq4_xs
   }
 }
 

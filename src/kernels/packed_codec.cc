@@ -121,17 +121,17 @@ void pack_q4_1(const uint8_t* in, int row, uint8_t* out) {
 void pack_q5_0(const uint8_t* in, int row, uint8_t* out) {
   write<uint16_t>(out, row, read<uint16_t>(in));
   Words c = split_nibbles16(in + 6);
-  write_nibbles(c, row, out + 2 * kR);
+  write_nibbles(c, row, out + (2 + 4) * kR);
   add_bits32(c, read<uint32_t>(in + 2), 4);
-  write_bits(c, 4, row, out + (2 + 16) * kR);
+  write_bits(c, 4, row, out + 2 * kR);
 }
 void pack_q5_1(const uint8_t* in, int row, uint8_t* out) {
   write<uint16_t>(out, row, read<uint16_t>(in));
   write<uint16_t>(out, kR + row, read<uint16_t>(in + 2));
   Words c = split_nibbles16(in + 8);
-  write_nibbles(c, row, out + 4 * kR);
+  write_nibbles(c, row, out + (4 + 4) * kR);
   add_bits32(c, read<uint32_t>(in + 4), 4);
-  write_bits(c, 4, row, out + (4 + 16) * kR);
+  write_bits(c, 4, row, out + 4 * kR);
 }
 void pack_iq4_xs(const uint8_t* in, int row, uint8_t* out) {
   write<uint16_t>(out, row, read<uint16_t>(in));
@@ -167,8 +167,8 @@ void pack_q5_k(const uint8_t* in, int row, uint8_t* out) {
   pack_head_k4(in, row, out);
   for (int b = 0; b < 8; ++b) {
     uint8_t* block = out + 20 * kR + b * 20 * kR;
-    write_nibbles(split32(in + 48 + 32 * (b / 2), 4 * (b % 2), 0x0f0f0f0f), row, block);
-    write_bits(split32(in + 16, b, 0x01010101), 0, row, block + 16 * kR);
+    write_nibbles(split32(in + 48 + 32 * (b / 2), 4 * (b % 2), 0x0f0f0f0f), row, block + 4 * kR);
+    write_bits(split32(in + 16, b, 0x01010101), 0, row, block);
   }
 }
 void pack_q6_k(const uint8_t* in, int row, uint8_t* out) {
@@ -177,8 +177,8 @@ void pack_q6_k(const uint8_t* in, int row, uint8_t* out) {
   for (int b = 0; b < 8; ++b) {
     const int half = b / 4, j = b % 4;
     uint8_t* block = out + 18 * kR + b * 24 * kR;
-    write_nibbles(split32(in + 64 * half + 32 * (j % 2), 4 * (j / 2), 0x0f0f0f0f), row, block);
-    write_pairs(split32(in + 128 + 32 * half, 2 * j, 0x03030303), 0, row, block + 16 * kR);
+    write_nibbles(split32(in + 64 * half + 32 * (j % 2), 4 * (j / 2), 0x0f0f0f0f), row, block + 8 * kR);
+    write_pairs(split32(in + 128 + 32 * half, 2 * j, 0x03030303), 0, row, block);
   }
 }
 void pack_q3_k(const uint8_t* in, int row, uint8_t* out) {
@@ -191,8 +191,8 @@ void pack_q3_k(const uint8_t* in, int row, uint8_t* out) {
   }
   for (int b = 0; b < 8; ++b) {
     uint8_t* block = out + 18 * kR + b * 12 * kR;
-    write_pairs(split32(in + 32 + 32 * (b / 4), 2 * (b % 4), 0x03030303), 0, row, block);
-    write_bits(split32(in, b, 0x01010101), 0, row, block + 8 * kR);
+    write_pairs(split32(in + 32 + 32 * (b / 4), 2 * (b % 4), 0x03030303), 0, row, block + 4 * kR);
+    write_bits(split32(in, b, 0x01010101), 0, row, block);
   }
 }
 void pack_q2_k(const uint8_t* in, int row, uint8_t* out) {

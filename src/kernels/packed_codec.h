@@ -6,19 +6,20 @@
 //   q4_0    f16 d[32], nibble[4][32][4]                                     iq4_nl the same, code = table index
 //   mxfp4   u8 e[32], nibble[4][32][4]
 //   q4_1    f16 d[32], f16 m[32], nibble[4][32][4]
-//   q5_0    f16 d[32], nibble[4][32][4], bit[32][4]
-//   q5_1    f16 d[32], f16 m[32], nibble[4][32][4], bit[32][4]
+//   q5_0    f16 d[32], bit[32][4], nibble[4][32][4]
+//   q5_1    f16 d[32], f16 m[32], bit[32][4], nibble[4][32][4]
 //   q4_k    f16 d[32], f16 d_min[32], u8 scale[8][32], u8 min[8][32], then 8 blocks of nibble[4][32][4]
-//   q5_k    the same head, then 8 blocks of nibble[4][32][4], bit[32][4]
-//   q6_k    f16 d[32], i8 scale[16][32], then 8 blocks of nibble[4][32][4], pair[2][32][4]
-//   q3_k    f16 d[32], i8 scale[16][32], then 8 blocks of pair[2][32][4], bit[32][4]
+//   q5_k    the same head, then 8 blocks of bit[32][4], nibble[4][32][4]
+//   q6_k    f16 d[32], i8 scale[16][32], then 8 blocks of pair[2][32][4], nibble[4][32][4]
+//   q3_k    f16 d[32], i8 scale[16][32], then 8 blocks of bit[32][4], pair[2][32][4]
 //   q2_k    f16 d[32], f16 d_min[32], u8 scale_min[16][32], then 8 blocks of pair[2][32][4]
 //   iq4_xs  f16 d[32], i8 scale[8][32], then 8 blocks of nibble[4][32][4]
 //   f32, f16  [column][32];  bf16 [column/2][32][2];  w8 f32 d[32], then u8 code[column/4][32][4]
 //
 // Step s of a block is its columns 4s..4s+3. nibble[i]: step i in the low, step i + 4 in the high half of each byte.
 // pair[i]: steps 4i..4i+3, two bits each from the low end. bit: step s is bit s. A kernel that wants step s for 16 rows
-// loads 64 bytes, shifts and masks; the rows are already its lanes.
+// loads 64 bytes, shifts and masks; the rows are already its lanes. Small planes come first: with them in registers a kernel
+// needs every line of a block once and in the order of memory.
 //
 // Bytes per weight are those of the file, except q4_k +2.8 %, q5_k +2.3 %, q3_k +3.6 %, iq4_xs +1.5 % (scales unpacked from
 // 6 to 8 bits).

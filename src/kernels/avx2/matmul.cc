@@ -121,16 +121,16 @@ struct Packed {
     const uint8_t* p = block(b) + 32 * strip;
     if constexpr (codec == kPackedQ8_0) return load(p + 128 * step);
     __m256i v = _mm256_setzero_si256();
-    if constexpr (kLayout.nibbles != 0) {
-      v = load(p + 128 * (step % 4));
+    if constexpr (kLayout.nibbles_at >= 0) {
+      v = load(p + kLayout.nibbles_at + 128 * (step % 4));
       v = _mm256_and_si256(step < 4 ? v : _mm256_srli_epi16(v, 4), _mm256_set1_epi8(0x0f));
     }
     if constexpr (kLayout.pairs_at >= 0) {
-      v = merge(v, shifted(load(p + kLayout.pairs_at + 128 * (step / 4)), kLayout.nibbles - 2 * (step % 4)),
-                3 << kLayout.nibbles);
+      v = merge(v, shifted(load(p + kLayout.pairs_at + 128 * (step / 4)), kLayout.pairs_shift() - 2 * (step % 4)),
+                3 << kLayout.pairs_shift());
     }
     if constexpr (kLayout.bits_at >= 0) {
-      constexpr int position = kLayout.nibbles != 0 ? 4 : 2;
+      constexpr int position = kLayout.bits_shift();
       v = merge(v, shifted(load(p + kLayout.bits_at), position - step), 1 << position);
     }
     if constexpr (codec == kPackedIQ4_NL || codec == kPackedIQ4_XS) return lookup(kIq4Codes, v);

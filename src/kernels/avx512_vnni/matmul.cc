@@ -35,8 +35,17 @@ TESSERA_STATIC_INLINE __m512i pair_up(__m128i a, __m128i b) {
   return _mm512_cvtepu8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b)));
 }
 
-// Most tokens beside which there is time to touch every line first.
-constexpr int kTouchTokens = 1;
+// Products whose activations are memory operands: GCC 12 would load them into a register first. dot4 is volatile: in this
+// order, one token after the other, so that each sum has rested as long as the others.
+typedef int32_t __attribute__((may_alias, aligned(1))) Word;
+TESSERA_STATIC_INLINE __m512i dot4(__m512i sum, __m512i codes, const int8_t* x) {
+  asm volatile("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*reinterpret_cast<const Word*>(x)));
+  return sum;
+}
+TESSERA_STATIC_INLINE __m512i dot2(__m512i sum, __m512i mins, const int16_t* x) {
+  asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(mins), "m"(*reinterpret_cast<const Word*>(x)));
+  return sum;
+}
 
 // Weights of a packed panel. `h` selects rows 0..15 or 16..31, `half` columns 0..15 or 16..31 of a block. kStream: from
 // memory; else the panel was fetched while the one before was multiplied.
@@ -50,6 +59,15 @@ struct Packed {
   int64_t ahead_bytes = 0;
 
   static constexpr int kOffsetShift = kShift;
+  static constexpr int kBlockBytes = kLayout.group_bytes / kLayout.group_blocks;
+  static constexpr bool kNibbles = kLayout.nibbles_at >= 0;
+  // Most tokens for which a block is read line by line: sums of low and of high nibbles have registers of their own.
+  static constexpr int kLineTokens = !kNibbles ? 0 : kLayout.group_blocks == 1 ? 2 : 1;
+  static constexpr bool kKeepsActivations = kStream && kNibbles && kLayout.pairs_at < 0;
+  static constexpr const uint8_t* kTable = codec == kPackedIQ4_NL || codec == kPackedIQ4_XS ? kIq4Codes
+                                           : codec == kPackedMXFP4                          ? kMxfp4Codes
+                                                                                            : nullptr;
+  static constexpr int kHighShift = kLayout.pairs_at < 0 && kLayout.bits_at < 0 && kTable == nullptr ? 4 : 0;
   inline __attribute__((always_inline)) const uint8_t* group(int64_t b) const {
     return panel + b / kLayout.group_blocks * kLayout.group_bytes;
   }
@@ -58,21 +76,21 @@ struct Packed {
   }
 
   // One tile of tokens: the hardware follows a stream whose lines are touched in ascending order, nudged by one request per
-  // 512 bytes (into L2, 4 KiB ahead). Planes are not needed in that order and compilers reorder loads, so every line is
-  // touched by a load of its own first, unless more tokens leave no time for it. Several tiles: each tile's pass fetches a
-  // share of the next panel: otherwise the first pass waits for memory and the others leave it idle.
+  // 512 bytes (into L2, 4 KiB ahead). Compilers reorder loads and some lines are not needed in that order (scales, planes
+  // without nibbles): with one token a load of its own touches these first. Several tiles: each tile's pass fetches a share
+  // of the next panel: otherwise the first pass waits for memory and the others leave it idle.
   template <int W>
   inline __attribute__((always_inline)) void prefetch(int64_t b) const {
     if constexpr (!kStream) {
       const auto* line = reinterpret_cast<const char*>(ahead + b * ahead_bytes);
       for (int64_t i = 0; i < ahead_bytes; i += 64) _mm_prefetch(line + i, _MM_HINT_T1);
     } else {
-      constexpr bool touched = W <= kTouchTokens && codec != kPackedQ8_0;
+      constexpr bool touched = W == 1 && codec != kPackedQ8_0;
       if constexpr (touched) {
-        const uint8_t* at = block(b);
         constexpr int head = kLayout.blocks_at, bytes = kLayout.block_bytes;
+        const uint8_t* at = block(b);
         if (kLayout.group_blocks == 1 || b % kLayout.group_blocks == 0) touch<head>(at - head);
-        touch<bytes>(at);
+        if constexpr (!kNibbles) touch<bytes>(at);
       }
       // Codes that take longer to unpack than to fetch do better with a request for every line.
       constexpr bool slow = codec == kPackedQ2_K || codec == kPackedQ3_K || codec == kPackedIQ4_XS;
@@ -101,21 +119,56 @@ struct Packed {
     const uint8_t* p = block(b) + 64 * h;
     if constexpr (codec == kPackedQ8_0) return load_in_order(p + 128 * step);
     __m512i v = _mm512_setzero_si512();
-    if constexpr (kLayout.nibbles != 0) {
-      v = load(p + 128 * (step % 4));
+    if constexpr (kLayout.nibbles_at >= 0) {
+      v = load(p + kLayout.nibbles_at + 128 * (step % 4));
       v = _mm512_and_si512(step < 4 ? v : _mm512_srli_epi16(v, 4), _mm512_set1_epi8(0x0f));
     }
     if constexpr (kLayout.pairs_at >= 0) {
       // Bits 2s, 2s + 1 -> bits n, n + 1 above the nibble; shifts of 16-bit lanes, strays masked.
       const __m512i pairs = load(p + kLayout.pairs_at + 128 * (step / 4));
-      v = merge(v, shifted(pairs, kLayout.nibbles - 2 * (step % 4)), 3 << kLayout.nibbles);
+      v = merge(v, shifted(pairs, kLayout.pairs_shift() - 2 * (step % 4)), 3 << kLayout.pairs_shift());
     }
     if constexpr (kLayout.bits_at >= 0) {
-      constexpr int position = kLayout.nibbles != 0 ? 4 : 2;
+      constexpr int position = kLayout.bits_shift();
       v = merge(v, shifted(load(p + kLayout.bits_at), position - step), 1 << position);
     }
-    if constexpr (codec == kPackedIQ4_NL || codec == kPackedIQ4_XS) return lookup(kIq4Codes, v);
-    if constexpr (codec == kPackedMXFP4) return lookup(kMxfp4Codes, v);
+    return kTable != nullptr ? lookup(kTable, v) : v;
+  }
+
+  // The same for codes with nibbles, every line of the block loaded once and in order: first the small planes (two bits of
+  // each half, or one bit of all steps), then the nibbles of steps s and s + 4, which share a line. `high` is
+  // kHighShift bits too far left.
+  struct Planes {
+    __m512i at[2][2];  // [half][h]
+  };
+  struct Codes {
+    __m512i low, high;
+  };
+  inline __attribute__((always_inline)) Planes planes(int64_t b) const {
+    Planes v;
+    for (int half = 0; half < 2; ++half) {
+      for (int h = 0; h < 2; ++h) {
+        const uint8_t* p = block(b) + 64 * h;
+        if constexpr (kLayout.pairs_at >= 0) v.at[half][h] = load_in_order(p + kLayout.pairs_at + 128 * half);
+        if constexpr (kLayout.bits_at >= 0) v.at[half][h] = half == 0 ? load_in_order(p + kLayout.bits_at) : v.at[0][h];
+      }
+    }
+    return v;
+  }
+  inline __attribute__((always_inline)) Codes codes(int64_t b, int step, int h, const Planes& planes) const {
+    const __m512i line = load_in_order(block(b) + kLayout.nibbles_at + 128 * step + 64 * h);
+    const __m512i mask = _mm512_set1_epi8(0x0f);
+    Codes v{_mm512_and_si512(line, mask), kHighShift > 0 ? _mm512_andnot_si512(mask, line)
+                                                         : _mm512_and_si512(_mm512_srli_epi16(line, 4), mask)};
+    if constexpr (kLayout.pairs_at >= 0) {
+      v.low = merge(v.low, shifted(planes.at[0][h], 4 - 2 * step), 3 << 4);
+      v.high = merge(v.high, shifted(planes.at[1][h], 4 - 2 * step), 3 << 4);
+    }
+    if constexpr (kLayout.bits_at >= 0) {
+      v.low = merge(v.low, shifted(planes.at[0][h], 4 - step), 1 << 4);
+      v.high = merge(v.high, shifted(planes.at[1][h], -step), 1 << 4);
+    }
+    if constexpr (kTable != nullptr) v = {lookup(kTable, v.low), lookup(kTable, v.high)};
     return v;
   }
 
@@ -170,6 +223,27 @@ struct Packed {
   }
 };
 
+// Weights that stream through the first-level cache push the activations out of it, and every line of those then queues for
+// one of the core's miss buffers behind weights that come from memory. So all of them are touched again within 24 KiB of
+// weights, where one line per block does it. One thread, 2048 columns: q4_0 27.5 -> 28.7 GB/s, q4_k 25.6 -> 27.2; nothing
+// gained by two lines per block for more columns, and q6_k and q8_0 lose 6 and 10 %.
+class KeepNear {
+ public:
+  __attribute__((always_inline)) KeepNear(const int8_t* codes, int64_t blocks, int block_bytes)
+      : codes_(codes), bytes_(blocks * kBlockCols), on_(bytes_ * block_bytes <= 64 * (24 << 10)) {}
+  __attribute__((always_inline)) void touch(int64_t b) const {
+    if (!on_) return;
+    const int64_t at = b * 64 < bytes_ ? b * 64 : b * 64 - bytes_;
+    uint32_t word;
+    asm volatile("movl %1, %0" : "=r"(word) : "m"(codes_[at]));
+  }
+
+ private:
+  const int8_t* codes_;
+  int64_t bytes_;
+  bool on_;
+};
+
 template <class Source, int W>
 struct Tile {
   static constexpr BlockKind kKind = Source::kKind;
@@ -178,11 +252,13 @@ struct Tile {
   static constexpr int kSteps = 8 / kHalves;
   static constexpr int64_t kGroup = kInfo.group_blocks;
   static constexpr bool kOffset = kInfo.offset;
+  static constexpr bool kKeeps = Source::kKeepsActivations && W == 1;
 
   // The sums of the tile stay in L1, at fixed distances: strides in variables cost registers in every group.
   static void run(const Source& w, const BlockTask& task) {
     alignas(64) float sums[W * kR];
     const TileOutput& out = task.out;
+    const KeepNear keep(task.x.codes, task.blocks, Source::kBlockBytes);
     for (int t = 0; t < W; ++t) {
       for (int h = 0; h < 2; ++h) {
         const float* in = out.c_in + t * out.c_in_stride + 16 * h;
@@ -191,7 +267,7 @@ struct Tile {
     }
     for (int64_t begin = 0; begin < task.blocks; begin += kGroup) {
       const bool last = task.blocks - begin <= kGroup;
-      group(w, task.x, begin, last ? task.blocks : begin + kGroup, sums);
+      group(w, task.x, begin, last ? task.blocks : begin + kGroup, sums, keep);
     }
     for (int t = 0; t < W; ++t) {
       for (int h = 0; h < 2; ++h) {
@@ -203,13 +279,18 @@ struct Tile {
   }
 
   static __attribute__((always_inline)) void group(const Source& w, const BlockTile& x, int64_t begin, int64_t end,
-                                                   float* sums) {
+                                                   float* sums, const KeepNear& keep) {
     __m512 acc[W][2];
     for (int t = 0; t < W; ++t) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
     for (int64_t b = begin; b < end; ++b) {
+      if constexpr (kKeeps) keep.touch(b);
       w.template prefetch<W>(b);
+      if constexpr (W <= Source::kLineTokens) {
+        add_lines(w, x, b, acc);
+      } else {
 #pragma GCC unroll 2
-      for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, acc);
+        for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, acc);
+      }
       if constexpr (kInfo.bias) {
         const __m512 bias0 = w.bias(b, 0), bias1 = w.bias(b, 1);
         for (int t = 0; t < W; ++t) {
@@ -230,16 +311,53 @@ struct Tile {
     }
   }
 
+  // A block whose lines are loaded once and in order, and both codes of a byte used at once.
+  static __attribute__((always_inline)) void add_lines(const Source& w, const BlockTile& x, int64_t b,
+                                                       __m512 (&acc)[W][2]) {
+    __m512i low[W][2], high[W][2];
+    for (int t = 0; t < W; ++t) {
+      low[t][0] = low[t][1] = kOffset ? start(x, b, 0, t) : _mm512_setzero_si512();
+      high[t][0] = high[t][1] = kOffset && kHalves == 2 ? start(x, b, 1, t) : _mm512_setzero_si512();
+    }
+    const auto planes = w.planes(b);
+    const int8_t* codes = x.codes + b * kBlockCols * W;
+#pragma GCC unroll 4
+    for (int step = 0; step < 4; ++step) {
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const auto w_codes = w.codes(b, step, h, planes);
+        for (int t = 0; t < W; ++t) {
+          low[t][h] = dot4(low[t][h], w_codes.low, codes + (step * W + t) * 4);
+          high[t][h] = dot4(high[t][h], w_codes.high, codes + ((step + 4) * W + t) * 4);
+        }
+      }
+    }
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      const __m512 scale = w.scale(b, 0, h), scale_high = w.scale(b, kHalves - 1, h);
+      for (int t = 0; t < W; ++t) {
+        if constexpr (kHalves == 2) {
+          acc[t][h] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low[t][h]), scale, acc[t][h]);
+          acc[t][h] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[t][h]), scale_high, acc[t][h]);
+        } else {
+          const __m512i dot = _mm512_add_epi32(low[t][h], _mm512_srai_epi32(high[t][h], Source::kHighShift));
+          acc[t][h] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, acc[t][h]);
+        }
+      }
+    }
+  }
+
+  static __attribute__((always_inline)) __m512i start(const BlockTile& x, int64_t b, int half, int t) {
+    constexpr int shift = (kHalves == 2 ? 5 : 7) - Source::kOffsetShift;
+    const int32_t start = kHalves == 2 ? x.start16[(b * 2 + half) * W + t] : x.start32[b * W + t];
+    return _mm512_set1_epi32(shift == 0 ? start : start >> shift);
+  }
+
   static __attribute__((always_inline)) void add_block(const Source& w, const BlockTile& x, int64_t b, int half,
                                                        __m512 (&acc)[W][2]) {
     __m512i dot[W][2];
     for (int t = 0; t < W; ++t) {
-      dot[t][0] = dot[t][1] = _mm512_setzero_si512();
-      if constexpr (kOffset) {
-        constexpr int shift = (kHalves == 2 ? 5 : 7) - Source::kOffsetShift;
-        const int32_t start = kHalves == 2 ? x.start16[(b * 2 + half) * W + t] : x.start32[b * W + t];
-        dot[t][0] = dot[t][1] = _mm512_set1_epi32(shift == 0 ? start : start >> shift);
-      }
+      dot[t][0] = dot[t][1] = kOffset ? start(x, b, half, t) : _mm512_setzero_si512();
     }
     const int8_t* codes = x.codes + (b * 8 + half * kSteps) * W * 4;
 #pragma GCC unroll 8
@@ -415,17 +533,6 @@ struct UnpackedTile {
     at.mins += kPairs * 2 * kR;
     at.pairs += kPairs * 2 * W;
     at.neg_d_min += kR;
-  }
-
-  typedef int32_t __attribute__((may_alias, aligned(1))) Word;
-  // volatile: in this order, one token after the other, so that each sum has rested as long as the others.
-  static __attribute__((always_inline)) __m512i dot4(__m512i sum, __m512i codes, const int8_t* x) {
-    asm volatile("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*reinterpret_cast<const Word*>(x)));
-    return sum;
-  }
-  static __attribute__((always_inline)) __m512i dot2(__m512i sum, __m512i mins, const int16_t* x) {
-    asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(mins), "m"(*reinterpret_cast<const Word*>(x)));
-    return sum;
   }
 };
 

@@ -103,15 +103,15 @@ void tile_bf16(const float* x, int64_t stride, int64_t cols, int64_t width, uint
 int code_at(const BlockLayout& layout, int codec, const uint8_t* block, int step, int lane) {
   if (codec == kPackedQ8_0) return block[step * 128 + lane];
   int code = 0;
-  if (layout.nibbles != 0) {
-    const int byte = block[step % 4 * 128 + lane];
+  if (layout.nibbles_at >= 0) {
+    const int byte = block[layout.nibbles_at + step % 4 * 128 + lane];
     code = step < 4 ? byte & 0xf : byte >> 4;
   }
   if (layout.pairs_at >= 0) {
     const int pair = (block[layout.pairs_at + step / 4 * 128 + lane] >> (2 * (step % 4))) & 3;
-    code |= pair << layout.nibbles;
+    code |= pair << layout.pairs_shift();
   }
-  if (layout.bits_at >= 0) code |= ((block[layout.bits_at + lane] >> step) & 1) << (layout.nibbles != 0 ? 4 : 2);
+  if (layout.bits_at >= 0) code |= ((block[layout.bits_at + lane] >> step) & 1) << layout.bits_shift();
   if (codec == kPackedIQ4_NL || codec == kPackedIQ4_XS) code = kIq4Codes[code];
   if (codec == kPackedMXFP4) code = kMxfp4Codes[code];
   return code;

@@ -51,16 +51,16 @@ struct Packed {
     const uint8_t* p = block(b) + 16 * vector;
     if constexpr (codec == kPackedQ8_0) return vld1q_u8(p + 128 * step);
     uint8x16_t v = vdupq_n_u8(0);
-    if constexpr (kLayout.nibbles != 0) {
-      v = vld1q_u8(p + 128 * (step % 4));
+    if constexpr (kLayout.nibbles_at >= 0) {
+      v = vld1q_u8(p + kLayout.nibbles_at + 128 * (step % 4));
       v = step < 4 ? vandq_u8(v, vdupq_n_u8(0x0f)) : vshrq_n_u8(v, 4);
     }
     if constexpr (kLayout.pairs_at >= 0) {
-      v = merge(v, shifted(vld1q_u8(p + kLayout.pairs_at + 128 * (step / 4)), kLayout.nibbles - 2 * (step % 4)),
-                3 << kLayout.nibbles);
+      v = merge(v, shifted(vld1q_u8(p + kLayout.pairs_at + 128 * (step / 4)), kLayout.pairs_shift() - 2 * (step % 4)),
+                3 << kLayout.pairs_shift());
     }
     if constexpr (kLayout.bits_at >= 0) {
-      constexpr int position = kLayout.nibbles != 0 ? 4 : 2;
+      constexpr int position = kLayout.bits_shift();
       v = merge(v, shifted(vld1q_u8(p + kLayout.bits_at), position - step), 1 << position);
     }
     if constexpr (codec == kPackedIQ4_NL || codec == kPackedIQ4_XS) return vqtbl1q_u8(vld1q_u8(kIq4Codes), v);
