@@ -63,9 +63,13 @@ Result<std::unique_ptr<ChannelMixer>> bind_ffn(WeightBinder& binder, const std::
                                                const DenseFfnSettings& settings) {
   DenseFfnWeights w;
   if (settings.gated) {
-    TESSERA_ASSIGN_OR_RETURN(w.gate, binder.matrix(prefix + "ffn_gate", settings.ff_dim, settings.model_dim));
+    TESSERA_ASSIGN_OR_RETURN(auto pair, binder.matrices(prefix + "ffn_gate", prefix + "ffn_up", settings.ff_dim,
+                                                        settings.model_dim));
+    w.gate = std::move(pair[0]);
+    w.up = std::move(pair[1]);
+  } else {
+    TESSERA_ASSIGN_OR_RETURN(w.up, binder.matrix(prefix + "ffn_up", settings.ff_dim, settings.model_dim));
   }
-  TESSERA_ASSIGN_OR_RETURN(w.up, binder.matrix(prefix + "ffn_up", settings.ff_dim, settings.model_dim));
   TESSERA_ASSIGN_OR_RETURN(w.down, binder.matrix(prefix + "ffn_down", settings.model_dim, settings.ff_dim));
   return make_dense_ffn(settings, std::move(w));
 }

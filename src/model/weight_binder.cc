@@ -42,21 +42,51 @@ Status WeightBinder::done(const WeightInfo& info) {
   return {};
 }
 
-Result<Linear> WeightBinder::matrix(const std::string& name, int64_t rows, int64_t cols) {
-  TESSERA_ASSIGN_OR_RETURN(const WeightInfo* info, expect(name + ".weight", {rows, cols}));
-  const auto read_rows = [&](int64_t begin, int64_t end, FunctionRef<void(const std::byte*)> use) {
-    const WeightBytes bytes = source_.read_rows(*info, begin, end);
+namespace {
+
+// The rows of a weight, as Linear::pack() reads them.
+auto rows_of(const WeightSource& source, const WeightInfo& info) {
+  return [&source, &info](int64_t begin, int64_t end, FunctionRef<void(const std::byte*)> use) {
+    const WeightBytes bytes = source.read_rows(info, begin, end);
     use(bytes.bytes.data());
   };
-  Result<Linear> packed = Linear::pack({info->dtype, rows, cols, read_rows}, pool_);
-  if (!packed.ok()) return packed.status().with_context(info->name);
-  TESSERA_RETURN_IF_ERROR(done(*info));
+}
+
+}  // namespace
+
+Result<Linear> WeightBinder::finish(const std::string& name, const WeightInfo& info, Result<Linear> packed) {
+  if (!packed.ok()) return packed.status().with_context(info.name);
+  TESSERA_RETURN_IF_ERROR(done(info));
   Linear result = *std::move(packed);
   if (has(name + ".bias")) {
-    TESSERA_ASSIGN_OR_RETURN(std::vector<float> bias, vector(name + ".bias", rows));
+    TESSERA_ASSIGN_OR_RETURN(std::vector<float> bias, vector(name + ".bias", result.rows()));
     result.set_bias(std::move(bias));
   }
   return result;
+}
+
+Result<Linear> WeightBinder::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  TESSERA_ASSIGN_OR_RETURN(const WeightInfo* info, expect(name + ".weight", {rows, cols}));
+  const auto read_rows = rows_of(source_, *info);
+  return finish(name, *info, Linear::pack({info->dtype, rows, cols, read_rows}, pool_));
+}
+
+Result<std::array<Linear, 2>> WeightBinder::matrices(const std::string& first, const std::string& second, int64_t rows,
+                                                     int64_t cols) {
+  TESSERA_ASSIGN_OR_RETURN(const WeightInfo* a, expect(first + ".weight", {rows, cols}));
+  TESSERA_ASSIGN_OR_RETURN(const WeightInfo* b, expect(second + ".weight", {rows, cols}));
+  std::array<Linear, 2> pair;
+  if (a->dtype == b->dtype) {
+    const auto read_a = rows_of(source_, *a), read_b = rows_of(source_, *b);
+    auto packed = Linear::pack_pair({a->dtype, rows, cols, read_a}, {b->dtype, rows, cols, read_b}, pool_);
+    if (!packed.ok()) return packed.status().with_context(a->name);
+    TESSERA_ASSIGN_OR_RETURN(pair[0], finish(first, *a, std::move((*packed)[0])));
+    TESSERA_ASSIGN_OR_RETURN(pair[1], finish(second, *b, std::move((*packed)[1])));
+  } else {
+    TESSERA_ASSIGN_OR_RETURN(pair[0], matrix(first, rows, cols));
+    TESSERA_ASSIGN_OR_RETURN(pair[1], matrix(second, rows, cols));
+  }
+  return pair;
 }
 
 Result<std::vector<float>> WeightBinder::vector(const std::string& full_name, int64_t elements) {

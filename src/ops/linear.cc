@@ -21,8 +21,6 @@ constexpr int64_t kChunkTokens = 516;
 constexpr int64_t kFloatRangeBytes = 32 << 10;
 // Weights that a thread takes at a time, few tokens: long enough to stream, short enough to share at the end.
 constexpr int64_t kStreamBytes = 64 << 10;
-// A gated product alternates between two matrices: this many times longer runs of each.
-constexpr int64_t kGatedRun = 8;
 // Factors of a gated product that a thread holds while they meet: `kChunkTokens` tokens of two panels.
 constexpr int64_t kMeetFloats = 2 * kPanelRows * kChunkTokens;
 constexpr int64_t kMaxW8Cols = 131072;  // 127 * 127 * cols fits an int32
@@ -263,36 +261,25 @@ void run_jobs(OpContext& ctx, std::span<const Job> jobs) {
   });
 }
 
-// y = act(gate) * up: the panels of both matrices meet in the second-level cache. Panels of one matrix follow each other
-// as long as their products fit, so that few tokens still stream.
+// y = act(gate) * up: the panels of both matrices alternate, here and (pack_pair) in memory, and their products meet in the
+// first- or second-level cache.
 void run_gated(OpContext& ctx, GatedKernel act, const Job& gate, const Job& up, Rows<float> y) {
   const ActivationSet& x = *gate.x;
-  Cut cut = cut_section(ctx.pool.threads(), up.w->panels(), x.tiles, x.width, up.w->panel_bytes);
-  const int64_t chunk_tokens = std::min(cut.chunk_tiles * x.width, x.tokens);
-  if (x.tiles <= kFewTiles) cut.grain = std::min(kGatedRun * cut.grain, kChunkTokens / chunk_tokens);
+  const Cut cut = cut_section(ctx.pool.threads(), up.w->panels(), x.tiles, x.width, 2 * up.w->panel_bytes);
   std::byte* scratch = ctx.arena.allocate<std::byte>(kScratchBytes * ctx.pool.threads()).data();
-  const auto units = [&](int64_t begin, int64_t end, Scratch& own) {
-    const auto run = [&](const Job& job, int64_t unit, float* out) {
-      const int64_t first = unit % cut.chunks * cut.chunk_tiles;
-      PanelRun(job, unit / cut.chunks, first, std::min(first + cut.chunk_tiles, x.tiles), own,
-               out + (unit - begin) * chunk_tokens * kPanelRows)
-          .run();
-    };
-    for (int64_t unit = begin; unit < end; ++unit) run(gate, unit, own.gate);
-    for (int64_t unit = begin; unit < end; ++unit) run(up, unit, own.up);
-    act(own.gate, own.up, own.gate, (end - begin) * chunk_tokens * kPanelRows);
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t row = unit / cut.chunks * kPanelRows, token = unit % cut.chunks * cut.chunk_tiles * x.width;
-      const float* products = own.gate + (unit - begin) * chunk_tokens * kPanelRows;
-      for (int64_t t = token; t < std::min(token + chunk_tokens, x.tokens); ++t, products += kPanelRows) {
-        std::copy_n(products, std::min<int64_t>(kPanelRows, y.cols - row), y.row(t) + row);
-      }
-    }
-  };
   ctx.pool.parallel_for(up.w->panels() * cut.chunks, cut.grain, [&](int64_t begin, int64_t end, int thread) {
     Scratch own = make_scratch(scratch + kScratchBytes * thread);
-    // One thread is handed everything at once.
-    for (int64_t at = begin; at < end; at += cut.grain) units(at, std::min(at + cut.grain, end), own);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t panel = unit / cut.chunks, row = panel * kPanelRows, first = unit % cut.chunks * cut.chunk_tiles;
+      const int64_t last = std::min(first + cut.chunk_tiles, x.tiles), token = x.first_token(first);
+      const int64_t tokens = std::min(x.first_token(last), x.tokens) - token;
+      PanelRun(gate, panel, first, last, own, own.gate).run();
+      PanelRun(up, panel, first, last, own, own.up).run();
+      act(own.gate, own.up, own.gate, tokens * kPanelRows);
+      for (int64_t t = 0; t < tokens; ++t) {
+        std::copy_n(own.gate + t * kPanelRows, std::min<int64_t>(kPanelRows, y.cols - row), y.row(token + t) + row);
+      }
+    }
   });
 }
 
@@ -342,9 +329,12 @@ Linear& Linear::operator=(Linear&&) noexcept = default;
 int64_t Linear::rows() const { return packed_->rows; }
 int64_t Linear::cols() const { return packed_->cols; }
 DType Linear::dtype() const { return packed_->dtype; }
-uint64_t Linear::packed_bytes() const { return packed_->data.size(); }
+uint64_t Linear::packed_bytes() const { return packed_->bytes(); }
 
-Result<Linear> Linear::pack(const Source& source, ThreadPool& pool) {
+namespace {
+
+// Everything about the matrix but its memory.
+Result<std::unique_ptr<PackedMatrix>> describe(const Linear::Source& source) {
   const auto codec = packed_codec_of(source.dtype);
   if (!codec) return unsupported("a weight of type {}: expected a float or block type", to_string(source.dtype));
   if (source.rows <= 0 || source.cols <= 0) {
@@ -358,35 +348,69 @@ Result<Linear> Linear::pack(const Source& source, ThreadPool& pool) {
   if (*codec == kPackedW8 && source.cols > kMaxW8Cols) {
     return unsupported("weight of type w8 with {} columns: expected at most {}", source.cols, kMaxW8Cols);
   }
-  const auto stored_row = row_bytes(source.dtype, static_cast<uint64_t>(source.cols));
   uint64_t bytes = 0;
   auto matrix = std::make_unique<PackedMatrix>();
   matrix->codec = *codec;
   matrix->dtype = source.dtype;
   matrix->rows = source.rows;
   matrix->cols = source.cols;
-  if (!stored_row || source.cols > std::numeric_limits<int64_t>::max() / 1024 ||
+  if (!row_bytes(source.dtype, static_cast<uint64_t>(source.cols)) ||
+      source.cols > std::numeric_limits<int64_t>::max() / 1024 ||
       !checked_mul(matrix->panel_bytes = packed_panel_bytes(*codec, source.cols),
-                   static_cast<uint64_t>(matrix->panels()), &bytes)) {
+                   static_cast<uint64_t>(matrix->panels()), &bytes) ||
+      bytes > std::numeric_limits<uint64_t>::max() / 2) {
     return invalid_argument("weight [{}, {}]: too large", source.rows, source.cols);
   }
-  TESSERA_ASSIGN_OR_RETURN(matrix->data, PackedBytes::allocate(bytes));
+  return matrix;
+}
 
-  uint8_t* data = matrix->data.data();
-  const int64_t grain = std::max<int64_t>(1, (1 << 18) / static_cast<int64_t>(matrix->panel_bytes));
-  pool.parallel_for(matrix->panels(), grain, [&](int64_t begin, int64_t end, int) {
+void fill(PackedMatrix& matrix, const Linear::Source& source, ThreadPool& pool) {
+  const uint64_t stored_row = *row_bytes(source.dtype, static_cast<uint64_t>(source.cols));
+  const int64_t grain = std::max<int64_t>(1, (1 << 18) / static_cast<int64_t>(matrix.panel_bytes));
+  pool.parallel_for(matrix.panels(), grain, [&](int64_t begin, int64_t end, int) {
     const int64_t last_row = std::min(end * kPanelRows, source.rows);
     source.read_rows(begin * kPanelRows, last_row, [&](const std::byte* stored) {
       for (int64_t p = begin; p < end; ++p) {
         const int64_t rows = std::min<int64_t>(kPanelRows, source.rows - p * kPanelRows);
-        pack_panel(source.dtype, stored + static_cast<uint64_t>((p - begin) * kPanelRows) * *stored_row, rows,
-                   *stored_row, source.cols, data + static_cast<uint64_t>(p) * matrix->panel_bytes);
+        pack_panel(source.dtype, stored + static_cast<uint64_t>((p - begin) * kPanelRows) * stored_row, rows, stored_row,
+                   source.cols, matrix.first + static_cast<uint64_t>(p) * matrix.panel_stride);
       }
     });
   });
+}
+
+}  // namespace
+
+Result<Linear> Linear::pack(const Source& source, ThreadPool& pool) {
   Linear result;
-  result.packed_ = std::move(matrix);
+  TESSERA_ASSIGN_OR_RETURN(result.packed_, describe(source));
+  PackedMatrix& matrix = *result.packed_;
+  TESSERA_ASSIGN_OR_RETURN(matrix.memory, PackedBytes::allocate(matrix.bytes()));
+  matrix.first = matrix.memory.data();
+  matrix.panel_stride = matrix.panel_bytes;
+  fill(matrix, source, pool);
   return result;
+}
+
+Result<std::array<Linear, 2>> Linear::pack_pair(const Source& first, const Source& second, ThreadPool& pool) {
+  TESSERA_CHECK(first.dtype == second.dtype && first.rows == second.rows && first.cols == second.cols,
+                "[{}, {}] of {} and [{}, {}] of {}", first.rows, first.cols, to_string(first.dtype), second.rows,
+                second.cols, to_string(second.dtype));
+  std::array<Linear, 2> pair;
+  const Source* sources[] = {&first, &second};
+  PackedBytes memory;
+  for (size_t i = 0; i < pair.size(); ++i) {
+    TESSERA_ASSIGN_OR_RETURN(pair[i].packed_, describe(*sources[i]));
+    PackedMatrix& matrix = *pair[i].packed_;
+    if (i == 0) {
+      TESSERA_ASSIGN_OR_RETURN(memory, PackedBytes::allocate(2 * matrix.bytes()));
+    }
+    matrix.memory = memory;
+    matrix.first = memory.data() + i * matrix.panel_bytes;
+    matrix.panel_stride = 2 * matrix.panel_bytes;
+    fill(matrix, *sources[i], pool);
+  }
+  return pair;
 }
 
 void Linear::set_bias(std::vector<float> bias) {
@@ -433,7 +457,9 @@ LinearInput linear_gated(OpContext& ctx, Activation act, const Linear& gate, con
   if (tokens == 0) return {ctx, Rows<const float>(nullptr, 0, cols)};
   const Rows<float> none(nullptr, tokens, cols);
   Job jobs[] = {make_job(gate, gate.padded_bias(), x, none, false), make_job(up, up.padded_bias(), x, none, false)};
-  const bool meet = jobs[0].x->width == jobs[1].x->width;  // else tiles are cut differently and products meet in memory
+  // Else tiles are cut differently, or few tokens would jump between two streams: products meet in memory.
+  const bool alternate = jobs[0].w->memory.data() == jobs[1].w->memory.data();
+  const bool meet = jobs[0].x->width == jobs[1].x->width && (alternate || jobs[0].x->tiles > kFewTiles);
   const ActivationForm form = activation_form(next.packed().codec);
   const bool fits = form == ActivationForm::kBlocks || form == ActivationForm::kWideBlocks;
   if (meet && fits && jobs[0].x->tiles > kFewTiles && jobs[0].x->width <= kManyBlockTokens) {

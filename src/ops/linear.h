@@ -45,6 +45,8 @@ class Linear {
     FunctionRef<void(int64_t begin, int64_t end, FunctionRef<void(const std::byte*)> use)> read_rows;
   };
   static Result<Linear> pack(const Source& source, ThreadPool& pool);
+  // Two matrices of the same type and shape whose panels alternate in memory: linear_gated() reads both as one stream.
+  static Result<std::array<Linear, 2>> pack_pair(const Source& first, const Source& second, ThreadPool& pool);
 
   void set_bias(std::vector<float> bias);  // rows elements
 

@@ -105,6 +105,19 @@ Linear pack(const Weights& w, ThreadPool& pool) {
   return *std::move(linear);
 }
 
+std::array<Linear, 2> pack_pair(const Weights& a, const Weights& b, ThreadPool& pool) {
+  const uint64_t bytes = *row_bytes(a.dtype, a.cols);
+  const auto rows_of = [bytes](const Weights& w) {
+    return [bytes, &w](int64_t begin, int64_t, FunctionRef<void(const std::byte*)> use) {
+      use(w.bytes.data() + begin * bytes);
+    };
+  };
+  const auto read_a = rows_of(a), read_b = rows_of(b);
+  auto pair = Linear::pack_pair({a.dtype, a.rows, a.cols, read_a}, {b.dtype, b.rows, b.cols, read_b}, pool);
+  EXPECT_TRUE(pair.ok()) << pair.status().message();
+  return *std::move(pair);
+}
+
 std::vector<float> run(const Linear& w, const std::vector<float>& x, int64_t tokens, int threads) {
   ThreadPool pool(threads);
   Arena arena;
@@ -231,7 +244,8 @@ TEST(Linear, BiasResidualAndManyOutputs) {
   }
 }
 
-// Both matrices in one section, also with types whose tiles are cut differently; quantized for the next matrix as they are
+// Both matrices in one section, alternating in memory where they have one type, also with types whose tiles are cut
+// differently; quantized for the next matrix as they are
 // multiplied, or stored: the bits of the separate operations. 224 rows are three and a half groups of 64 columns, one and
 // three quarters of 128.
 TEST(Linear, GatedProductIsTheSeparateOperations) {
@@ -244,9 +258,13 @@ TEST(Linear, GatedProductIsTheSeparateOperations) {
                                         {DType::kQ8_0, DType::kF32, DType::kW8}};
   for (const auto& [gate_type, up_type, next_type] : types) {
     ThreadPool pool(2);
-    Linear gate = pack(make_weights(gate_type, kRows, kCols), pool), up = pack(make_weights(up_type, kRows, kCols), pool);
+    const Weights gate_weights = make_weights(gate_type, kRows, kCols), up_weights = make_weights(up_type, kRows, kCols);
+    Linear gate = pack(gate_weights, pool), up = pack(up_weights, pool);
+    std::array<Linear, 2> pair;
+    if (gate_type == up_type) pair = pack_pair(gate_weights, up_weights, pool);
     const Linear next = pack(make_weights(next_type, kNextRows, kRows), pool);
     up.set_bias(normal_values(kRows, 9));
+    if (gate_type == up_type) pair[1].set_bias(normal_values(kRows, 9));
     for (int64_t tokens : {1, 7, 40, 700}) {
       const auto x = normal_values(tokens * kCols, 1);
       std::vector<float> product = run(gate, x, tokens, 1), from_up = run(up, x, tokens, 1);
@@ -256,13 +274,17 @@ TEST(Linear, GatedProductIsTheSeparateOperations) {
         ThreadPool own(threads);
         Arena arena;
         OpContext ctx{own, arena};
-        LinearInput input(ctx, {x.data(), tokens, kCols});
-        LinearInput hidden = linear_gated(ctx, Activation::kSilu, gate, up, input, next);
-        std::vector<float> y(tokens * kNextRows, -1.0f);
-        linear(ctx, next, hidden, {y.data(), tokens, kNextRows});
-        ASSERT_EQ(std::memcmp(y.data(), want.data(), y.size() * 4), 0)
-            << to_string(gate_type) << " " << to_string(up_type) << " " << to_string(next_type) << " tokens " << tokens
-            << " threads " << threads;
+        for (bool alternate : {false, true}) {
+          if (alternate && pair[0].empty()) continue;
+          LinearInput input(ctx, {x.data(), tokens, kCols});
+          LinearInput hidden = linear_gated(ctx, Activation::kSilu, alternate ? pair[0] : gate,
+                                            alternate ? pair[1] : up, input, next);
+          std::vector<float> y(tokens * kNextRows, -1.0f);
+          linear(ctx, next, hidden, {y.data(), tokens, kNextRows});
+          ASSERT_EQ(std::memcmp(y.data(), want.data(), y.size() * 4), 0)
+              << to_string(gate_type) << " " << to_string(up_type) << " " << to_string(next_type) << " tokens " << tokens
+              << " threads " << threads << " alternate " << alternate;
+        }
       }
     }
   }

@@ -16,11 +16,14 @@ struct PackedMatrix {
   int64_t rows = 0;
   int64_t cols = 0;
   uint64_t panel_bytes = 0;
-  PackedBytes data;
+  uint64_t panel_stride = 0;  // from one panel to the next: panel_bytes, or twice that when two matrices alternate
+  PackedBytes memory;         // of both, then
+  uint8_t* first = nullptr;   // panel
 
+  uint64_t bytes() const { return static_cast<uint64_t>(panels()) * panel_bytes; }
   int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
   const uint8_t* panel(int64_t p) const {
-    return data.data() + static_cast<uint64_t>(p) * panel_bytes;
+    return first + static_cast<uint64_t>(p) * panel_stride;
   }
 };
 
