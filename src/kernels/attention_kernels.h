@@ -10,8 +10,8 @@
 // So scores and weighted sum are the same small matrix product: a few rows times a panel that is streamed once, all query
 // heads of the kv head in registers.
 //     f32: g = 1;  f16, bf16: g = 2 (what vdpbf16ps, vpdpwssd eat);  q8_0: g = 4 (vpdpbusd), keys stored + 128 as unsigned
-// bytes, values signed. Blocks of f16 and q8_0 begin with 64 f32 scales, one per token; those of f16 are powers of two (EncodeF16).
-// A page may hold garbage where no token was written.
+// bytes, values signed. Blocks of f16 and q8_0 begin with 64 f32 scales, one per token; those of f16 are powers of two
+// (EncodeF16). A page may hold garbage where no token was written.
 //
 // Numbers: lane and row results depend on that lane and row alone, summed over depth in order, so the tile that a query
 // stands in changes nothing. Exponents are base 2: scores arrive multiplied by log2(e).

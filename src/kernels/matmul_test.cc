@@ -164,8 +164,10 @@ TEST(MatmulKernels, LargestCodesAndActivationsGiveTheSameBitsInEveryLayer) {
         generic.quantize_blocks(x.data(), cols, cols, tile.view);
         const auto want = run_few(generic, codec, panel, tile, kBlocks, add.data());
         for (const auto& [name, table] : tables) {
-          EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, kBlocks, add.data()), want)) << name << " few codec " << c;
-          EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, kBlocks, add.data()), want)) << name << " many codec " << c;
+          EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, kBlocks, add.data()), want))
+              << name << " few codec " << c;
+          EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, kBlocks, add.data()), want))
+              << name << " many codec " << c;
         }
       }
     }

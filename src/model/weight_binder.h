@@ -29,7 +29,8 @@ class WeightBinder {
   // "<name>.weight" [rows, cols], with "<name>.bias" [rows] when the file has one. kNotFound without the weight.
   Result<Linear> matrix(const std::string& name, int64_t rows, int64_t cols);
   // Two of them, whose panels alternate in memory when they have one type (Linear::pack_pair).
-  Result<std::array<Linear, 2>> matrices(const std::string& first, const std::string& second, int64_t rows, int64_t cols);
+  Result<std::array<Linear, 2>> matrices(const std::string& first, const std::string& second, int64_t rows,
+                                         int64_t cols);
   // A vector as f32. kNotFound when absent.
   Result<std::vector<float>> vector(const std::string& full_name, int64_t elements);
   // A matrix unpacked to f32 [rows, cols] (position embeddings).
@@ -38,7 +39,7 @@ class WeightBinder {
  private:
   Result<const WeightInfo*> expect(const std::string& name, const Shape& shape) const;
   Status done(const WeightInfo& info);
-  // Packed is what the weight became: with its bias, or with its name in the error.
+  // `packed` is what the weight became: adds its bias, or its name to the error.
   Result<Linear> finish(const std::string& name, const WeightInfo& info, Result<Linear> packed);
 
   const WeightSource& source_;

@@ -1,4 +1,5 @@
-// ActivationForm: the forms in which a matmul's input rows can be prepared (activation_set.h), by what the weight kernel reads.
+// ActivationForm: the forms in which a matmul's input rows can be prepared (activation_set.h), by what the weight kernel
+// reads.
 #ifndef TESSERA_OPS_ACTIVATION_FORM_H_
 #define TESSERA_OPS_ACTIVATION_FORM_H_
 

@@ -245,11 +245,10 @@ TEST(Linear, BiasResidualAndManyOutputs) {
 }
 
 // Both matrices in one section, alternating in memory where they have one type, also with types whose tiles are cut
-// differently; quantized for the next matrix as they are
-// multiplied, or stored: the bits of the separate operations. 224 rows are three and a half groups of 64 columns, one and
-// three quarters of 128.
+// differently; quantized for the next matrix as they are multiplied, or stored: the bits of the separate operations. 224
+// rows are three and a half groups of 64 columns, one and three quarters of 128; 100 rows end inside a panel.
 TEST(Linear, GatedProductIsTheSeparateOperations) {
-  constexpr int64_t kRows = 224, kCols = 256, kNextRows = 40;
+  constexpr int64_t kCols = 256, kNextRows = 40;
   const std::array<DType, 3> types[] = {{DType::kQ4_0, DType::kQ4_0, DType::kQ8_0},
                                         {DType::kQ4_0, DType::kQ4_0, DType::kQ5_0},
                                         {DType::kQ4_0, DType::kQ4_0, DType::kF32},
@@ -257,18 +256,19 @@ TEST(Linear, GatedProductIsTheSeparateOperations) {
                                         {DType::kBF16, DType::kBF16, DType::kBF16},
                                         {DType::kQ8_0, DType::kF32, DType::kW8}};
   for (const auto& [gate_type, up_type, next_type] : types) {
+    const int64_t rows = dtype_info(next_type).block_elements <= 1 ? 100 : 224;
     ThreadPool pool(2);
-    const Weights gate_weights = make_weights(gate_type, kRows, kCols), up_weights = make_weights(up_type, kRows, kCols);
+    const Weights gate_weights = make_weights(gate_type, rows, kCols), up_weights = make_weights(up_type, rows, kCols);
     Linear gate = pack(gate_weights, pool), up = pack(up_weights, pool);
     std::array<Linear, 2> pair;
     if (gate_type == up_type) pair = pack_pair(gate_weights, up_weights, pool);
-    const Linear next = pack(make_weights(next_type, kNextRows, kRows), pool);
-    up.set_bias(normal_values(kRows, 9));
-    if (gate_type == up_type) pair[1].set_bias(normal_values(kRows, 9));
+    const Linear next = pack(make_weights(next_type, kNextRows, rows), pool);
+    up.set_bias(normal_values(rows, 9));
+    if (gate_type == up_type) pair[1].set_bias(normal_values(rows, 9));
     for (int64_t tokens : {1, 7, 40, 700}) {
       const auto x = normal_values(tokens * kCols, 1);
       std::vector<float> product = run(gate, x, tokens, 1), from_up = run(up, x, tokens, 1);
-      gated_kernel(Activation::kSilu)(product.data(), from_up.data(), product.data(), tokens * kRows);
+      gated_kernel(Activation::kSilu)(product.data(), from_up.data(), product.data(), tokens * rows);
       const std::vector<float> want = run(next, product, tokens, 1);
       for (int threads : {1, 2, 3}) {
         ThreadPool own(threads);

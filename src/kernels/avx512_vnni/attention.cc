@@ -3,8 +3,8 @@
 //   q8_0: the other operand has 8 bits too: queries relative to the largest of their head, softmax weights (times the values'
 // scales) relative to the largest of their row in a page. A second plane of 8 bits for either makes up for its rounding and
 // costs its products again.
-//   f16: the pages' numbers stand at a known place (EncodeF16), so adding a constant turns them into fixed point of 14 bits;
-// queries and weights get the bits that the sum of products leaves.
+//   f16: the pages' numbers stand at a known place (EncodeF16), so adding a constant turns them into fixed point
+// (keys 15 bits, values 14); queries and weights get the bits that the sum of products leaves.
 // Loss and speed of all of it: docs/performance-attention.md.
 #include "kernels/avx512/attention_isa.h"
 #include "kernels/layers.h"

@@ -402,8 +402,8 @@ struct Tile {
 };
 
 // Tiles of unpacked weights, 16 rows and W tokens at a time: integer sums, sums of a group and sums of the row all stay in
-// registers, since a 64-byte store takes the place of two dot products. Reached in L1 with groups of 128 columns: 0.853 of the peak, bound
-// 0.865. What it takes of GCC 12: loops unrolled before arrays become registers (the blocks of a group too), pointers that
+// registers, since a 64-byte store takes the place of two dot products. Reached in L1 with groups of 128 columns: 0.853
+// of the peak, bound 0.865. What it takes of GCC 12: loops unrolled before arrays become registers (the blocks of a group too), pointers that
 // step, and the broadcast as a memory operand (it would load it into a register first).
 template <BlockKind kind, int W>
 struct UnpackedTile {
