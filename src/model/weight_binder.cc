@@ -4,6 +4,17 @@
 #include "quant/block_format.h"
 
 namespace tessera {
+namespace {
+
+// The rows of a weight, as Linear::pack() reads them.
+auto rows_of(const WeightSource& source, const WeightInfo& info) {
+  return [&source, &info](int64_t begin, int64_t end, FunctionRef<void(const std::byte*)> use) {
+    const WeightBytes bytes = source.read_rows(info, begin, end);
+    use(bytes.bytes.data());
+  };
+}
+
+}  // namespace
 
 WeightBinder::WeightBinder(const WeightSource& source, ThreadPool& pool, LoadProgress progress)
     : source_(source), pool_(pool), progress_(progress), read_ahead_(source), used_(source.weights().size()) {
@@ -41,18 +52,6 @@ Status WeightBinder::done(const WeightInfo& info) {
   if (!progress_(done_bytes_, total_bytes_)) return {StatusCode::kCancelled, "loading was cancelled"};
   return {};
 }
-
-namespace {
-
-// The rows of a weight, as Linear::pack() reads them.
-auto rows_of(const WeightSource& source, const WeightInfo& info) {
-  return [&source, &info](int64_t begin, int64_t end, FunctionRef<void(const std::byte*)> use) {
-    const WeightBytes bytes = source.read_rows(info, begin, end);
-    use(bytes.bytes.data());
-  };
-}
-
-}  // namespace
 
 Result<Linear> WeightBinder::finish(const std::string& name, const WeightInfo& info, Result<Linear> packed) {
   if (!packed.ok()) return packed.status().with_context(info.name);

@@ -23,6 +23,9 @@ struct ActivationSet {
   BlockTile* blocks;  // [tiles], if cut into blocks
 
   int64_t first_token(int64_t tile) const { return tile * width; }
+  int64_t tokens_of(int64_t first, int64_t last) const {  // tiles [first, last)
+    return (last < tiles ? first_token(last) : tokens) - first_token(first);
+  }
   int64_t tile_width(int64_t tile) const { return tile + 1 < tiles ? width : tokens - tile * width; }
   std::byte* tile(int64_t t) const { return data + static_cast<uint64_t>(t) * tile_bytes; }
   const BlockTile& block_tile(int64_t t) const { return blocks[t]; }

@@ -191,7 +191,7 @@ class PanelRun {
 
   // What the kernel's last store could not do: a panel that hangs over, a bias besides a residual.
   void finish() {
-    const int64_t tokens = std::min(x_.first_token(last_), x_.tokens) - x_.first_token(first_);
+    const int64_t tokens = x_.tokens_of(first_, last_);
     for (int64_t t = 0; t < tokens && rows_ < kPanelRows; ++t) {
       float* y = y_ + t * y_stride_;
       const float* sums = scratch_.sums + t * kPanelRows;
@@ -223,6 +223,15 @@ struct Cut {
   int64_t chunk_tiles;
   int64_t chunks;
   int64_t grain;
+
+  // Unit `i` of a section: a panel (or a group of them) times tiles [first, last) of `tiles`.
+  struct Unit {
+    int64_t panel, first, last;
+  };
+  Unit unit(int64_t i, int64_t tiles) const {
+    const int64_t first = i % chunks * chunk_tiles;
+    return {i / chunks, first, std::min(first + chunk_tiles, tiles)};
+  }
 };
 
 Cut cut_section(int threads, int64_t panels, int64_t tiles, int64_t tile_tokens, uint64_t panel_bytes,
@@ -250,13 +259,12 @@ void run_jobs(OpContext& ctx, std::span<const Job> jobs) {
   std::byte* scratch = ctx.arena.allocate<std::byte>(kScratchBytes * ctx.pool.threads()).data();
   ctx.pool.parallel_for(panels * cut.chunks, cut.grain, [&](int64_t begin, int64_t end, int thread) {
     Scratch own = make_scratch(scratch + kScratchBytes * thread);
-    for (int64_t unit = begin; unit < end; ++unit) {
-      int64_t panel = unit / cut.chunks;
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t panel = i / cut.chunks;
       const Job* job = jobs.data();
       while (panel >= job->w->panels()) panel -= (job++)->w->panels();
-      const int64_t first = unit % cut.chunks * cut.chunk_tiles;
-      const int64_t last = std::min(first + cut.chunk_tiles, job->x->tiles);
-      if (first < last) PanelRun(*job, panel, first, last, own).run();
+      const Cut::Unit unit = cut.unit(i, job->x->tiles);
+      if (unit.first < unit.last) PanelRun(*job, panel, unit.first, unit.last, own).run();
     }
   });
 }
@@ -269,10 +277,9 @@ void run_gated(OpContext& ctx, GatedKernel act, const Job& gate, const Job& up, 
   std::byte* scratch = ctx.arena.allocate<std::byte>(kScratchBytes * ctx.pool.threads()).data();
   ctx.pool.parallel_for(up.w->panels() * cut.chunks, cut.grain, [&](int64_t begin, int64_t end, int thread) {
     Scratch own = make_scratch(scratch + kScratchBytes * thread);
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t panel = unit / cut.chunks, row = panel * kPanelRows, first = unit % cut.chunks * cut.chunk_tiles;
-      const int64_t last = std::min(first + cut.chunk_tiles, x.tiles), token = x.first_token(first);
-      const int64_t tokens = std::min(x.first_token(last), x.tokens) - token;
+    for (int64_t i = begin; i < end; ++i) {
+      const auto [panel, first, last] = cut.unit(i, x.tiles);
+      const int64_t row = panel * kPanelRows, token = x.first_token(first), tokens = x.tokens_of(first, last);
       PanelRun(gate, panel, first, last, own, own.gate).run();
       PanelRun(up, panel, first, last, own, own.up).run();
       act(own.gate, own.up, own.gate, tokens * kPanelRows);
@@ -288,20 +295,21 @@ void run_gated_quantized(OpContext& ctx, GatedKernel act, const Job& gate, const
   static_assert(kPanelRows == kBlockCols);
   const ActivationSet& x = *gate.x;
   const int64_t panels = group_blocks(y.form), rows = panels * kPanelRows, groups = ceil_div(y.cols, rows);
-  const Cut cut = cut_section(ctx.pool.threads(), groups, x.tiles, x.width, panels * up.w->panel_bytes, kMeetFloats / rows);
+  const Cut cut = cut_section(ctx.pool.threads(), groups, x.tiles, x.width, panels * up.w->panel_bytes,
+                              kMeetFloats / rows);
   std::byte* scratch = ctx.arena.allocate<std::byte>(kScratchBytes * ctx.pool.threads()).data();
   ctx.pool.parallel_for(groups * cut.chunks, 1, [&](int64_t begin, int64_t end, int thread) {
     Scratch own = make_scratch(scratch + kScratchBytes * thread);
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t group = unit / cut.chunks, first = unit % cut.chunks * cut.chunk_tiles;
-      const int64_t last = std::min(first + cut.chunk_tiles, x.tiles), token = x.first_token(first);
+    for (int64_t i = begin; i < end; ++i) {
+      const auto [group, first, last] = cut.unit(i, x.tiles);
+      const int64_t token = x.first_token(first);
       const int64_t begin_panel = group * panels, end_panel = std::min(begin_panel + panels, up.w->panels());
       for (int64_t p = begin_panel; p < end_panel; ++p) {
         const int64_t row = (p - begin_panel) * kPanelRows;
         PanelRun(gate, p, first, last, own, own.gate + row, rows).run();
         PanelRun(up, p, first, last, own, own.up + row, rows).run();
       }
-      act(own.gate, own.up, own.gate, (std::min(x.first_token(last), x.tokens) - token) * rows);
+      act(own.gate, own.up, own.gate, x.tokens_of(first, last) * rows);
       for (int64_t t = first; t < last; ++t) {
         kernels().matmul.quantize_blocks(own.gate + (x.first_token(t) - token) * rows, rows,
                                          std::min(rows, y.cols - group * rows),
@@ -318,20 +326,6 @@ Job make_job(const Linear& w, std::span<const float> padded_bias, LinearInput& x
   const auto form = activation_form(w.packed().codec);
   return {&w.packed(), x.prepared(form), y, padded_bias, accumulate};
 }
-
-}  // namespace
-
-Linear::Linear() = default;
-Linear::~Linear() = default;
-Linear::Linear(Linear&&) noexcept = default;
-Linear& Linear::operator=(Linear&&) noexcept = default;
-
-int64_t Linear::rows() const { return packed_->rows; }
-int64_t Linear::cols() const { return packed_->cols; }
-DType Linear::dtype() const { return packed_->dtype; }
-uint64_t Linear::packed_bytes() const { return packed_->bytes(); }
-
-namespace {
 
 // Everything about the matrix but its memory.
 Result<std::unique_ptr<PackedMatrix>> describe(const Linear::Source& source) {
@@ -372,14 +366,24 @@ void fill(PackedMatrix& matrix, const Linear::Source& source, ThreadPool& pool) 
     source.read_rows(begin * kPanelRows, last_row, [&](const std::byte* stored) {
       for (int64_t p = begin; p < end; ++p) {
         const int64_t rows = std::min<int64_t>(kPanelRows, source.rows - p * kPanelRows);
-        pack_panel(source.dtype, stored + static_cast<uint64_t>((p - begin) * kPanelRows) * stored_row, rows, stored_row,
-                   source.cols, matrix.first + static_cast<uint64_t>(p) * matrix.panel_stride);
+        pack_panel(source.dtype, stored + static_cast<uint64_t>((p - begin) * kPanelRows) * stored_row, rows,
+                   stored_row, source.cols, matrix.panel(p));
       }
     });
   });
 }
 
 }  // namespace
+
+Linear::Linear() = default;
+Linear::~Linear() = default;
+Linear::Linear(Linear&&) noexcept = default;
+Linear& Linear::operator=(Linear&&) noexcept = default;
+
+int64_t Linear::rows() const { return packed_->rows; }
+int64_t Linear::cols() const { return packed_->cols; }
+DType Linear::dtype() const { return packed_->dtype; }
+uint64_t Linear::packed_bytes() const { return packed_->bytes(); }
 
 Result<Linear> Linear::pack(const Source& source, ThreadPool& pool) {
   Linear result;

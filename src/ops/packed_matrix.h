@@ -22,9 +22,8 @@ struct PackedMatrix {
 
   uint64_t bytes() const { return static_cast<uint64_t>(panels()) * panel_bytes; }
   int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
-  const uint8_t* panel(int64_t p) const {
-    return first + static_cast<uint64_t>(p) * panel_stride;
-  }
+  uint8_t* panel(int64_t p) { return first + static_cast<uint64_t>(p) * panel_stride; }
+  const uint8_t* panel(int64_t p) const { return first + static_cast<uint64_t>(p) * panel_stride; }
 };
 
 }  // namespace tessera
