@@ -145,7 +145,8 @@ BenchPrediction BenchEngine::predict(const BenchCase& test, CoreState state) con
   if (!shape_ || (hardware.cores > 0 && hardware.cores != engine_->pool().threads())) return {};
   BenchTest shape{test.prompt, test.generate, test.depth, test.streams};
   shape.batch_tokens = engine_->options().batch_tokens;
-  const auto k = bytes_per_weight(to_string(test.k_type)), v = bytes_per_weight(to_string(test.v_type));
+  const auto k = page_element_bytes(to_string(test.k_type), shape_->head_dim);
+  const auto v = page_element_bytes(to_string(test.v_type), shape_->head_dim);
   if (k.ok() && v.ok()) shape.kv_element_bytes = (*k + *v) / 2;
   shape.context_tokens = engine_->options().context_tokens;
   shape.most_sequences = engine_->options().max_sequences;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "attention/dense.h"
 #include "cli/synth.h"
 #include "formats/checkpoint.h"
 #include "model/transformer.h"
@@ -84,6 +85,22 @@ TEST_P(PlanEngine, WeightsAreTheFilesBytesTimesTheGrowthOfPacking) {
   const double packed = sizes.stack * packed_growth(shape_, types_) + output * packed_growth(shape_.stored_output_type);
   EXPECT_NEAR(packed / static_cast<double>(model_->weight_bytes()), 1, 1e-12);
   EXPECT_EQ(model_->cost({}).weight_bytes, static_cast<double>(model_->weight_bytes()));
+}
+
+TEST(PlanEngineCache, ElementsTakeWhatPagesHold) {
+  for (DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    for (int64_t head_dim : {32, 64, 128, 256}) {
+      SCOPED_TRACE(fmt::format("{}, heads of {}", to_string(type), head_dim));
+      DenseAttentionSettings settings;
+      settings.kv_heads = 4;
+      settings.head_dim = head_dim;
+      settings.k_dtype = settings.v_dtype = type;
+      const auto bytes = page_element_bytes(to_string(type), head_dim);
+      ASSERT_TRUE(bytes.ok()) << bytes.status().message();
+      const double elements = 2.0 * 4 * static_cast<double>(head_dim * kPageTokens);
+      EXPECT_DOUBLE_EQ(*bytes * elements, static_cast<double>(dense_attention_state(settings).page_bytes));
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, PlanEngine,

@@ -94,8 +94,8 @@ Result<BenchRecord> read_record(const Json& json, const std::string& where) {
     if (point.model.stored_stack_bytes > 0) point.types.weight_type.clear();
   }
   if (weights != "stored") point.types.weight_type = weights;  // converted while loading
-  TESSERA_ASSIGN_OR_RETURN(const double k_bytes, bytes_per_weight(type_k));
-  TESSERA_ASSIGN_OR_RETURN(const double v_bytes, bytes_per_weight(type_v));
+  TESSERA_ASSIGN_OR_RETURN(const double k_bytes, page_element_bytes(type_k, point.model.head_dim));
+  TESSERA_ASSIGN_OR_RETURN(const double v_bytes, page_element_bytes(type_v, point.model.head_dim));
   point.types.kv_element_bytes = (k_bytes + v_bytes) / 2;
   const double steps = n_gen > 0 ? static_cast<double>(n_gen) : 1.0;
   point.where = n_gen > 0 ? fmt::format("tg{}", n_gen) : fmt::format("pp{}", n_prompt);

@@ -183,7 +183,9 @@ Result<PlanRequest> plan_request(const PlanOptions& o, PlanSubject subject) {
   r.model = std::move(subject.model);
   r.hardware = std::move(subject.hardware);
   TESSERA_ASSIGN_OR_RETURN(r.objective, parse_objective(o.objective, r.hardware));
-  TESSERA_ASSIGN_OR_RETURN(r.types.kv_element_bytes, bytes_per_weight(o.kv_type));
+  TESSERA_ASSIGN_OR_RETURN(r.types.kv_element_bytes, r.hardware.compute_in_int8
+                                                         ? page_element_bytes(o.kv_type, r.model.head_dim)
+                                                         : bytes_per_weight(o.kv_type));
   for (const std::string& type : o.weight_types) {
     TESSERA_RETURN_IF_ERROR(bytes_per_weight(type).status());
   }

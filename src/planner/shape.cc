@@ -166,6 +166,13 @@ Result<double> bytes_per_weight(std::string_view type) {
   return static_cast<double>(info.block_bytes) / info.block_elements;
 }
 
+Result<double> page_element_bytes(std::string_view type, int64_t head_dim) {
+  const double scale = 4.0 / static_cast<double>(head_dim);
+  if (type == "f16") return 2 + scale;
+  if (type == "q8_0") return 1 + scale;
+  return bytes_per_weight(type);
+}
+
 Status check_shape(const ModelShape& m) {
   if (m.layers < 1 || m.model_dim < 1 || m.ff_dim < 1 || m.heads < 1 || m.kv_heads < 1 || m.head_dim < 1 || m.vocab < 1)
     return invalid_argument("layers, model_dim, ff_dim, heads, kv_heads, head_dim and vocab must be at least 1");

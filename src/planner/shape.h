@@ -75,6 +75,10 @@ double touched_ff_fraction(const ModelShape& m, double tokens);
 // name.
 Result<double> bytes_per_weight(std::string_view type);
 
+// Bytes per cached key or value element in this engine's pages (attention/kv_layout.h): f16 and q8_0 have one f32 scale per
+// token and head besides.
+Result<double> page_element_bytes(std::string_view type, int64_t head_dim);
+
 Status check_shape(const ModelShape& m);  // every field in range, so that later products are safe
 Result<ModelShape> parse_model_shape(std::string_view json, std::string_view where);
 std::string shape_to_json(const ModelShape& m);  // with "stored", the sizes known from a file, where there are any
