@@ -137,10 +137,12 @@ void run_block_codec(const MatmulKernels& k, PackedCodec codec, int64_t blocks, 
   k.few[codec](BlockTask{panel.data(), nullptr, x.view, blocks, out, panel.data() + bytes, 300});
   constexpr int64_t most = kUnpackBlocks;
   const Guarded<uint8_t> codes(most * kUnpackedBlockBytes);
-  const Guarded<float> scale(most * 2 * kPanelRows), bias(most * kPanelRows);
+  const Guarded<float> scale(most * kPanelRows), bias(most * kPanelRows);
+  const Guarded<int32_t> int_scale(most * 2 * kPanelRows);
   const Guarded<float> neg_d_min(most / kMostGroupBlocks * kPanelRows);
   const Guarded<int16_t> mins(most * 2 * kPanelRows);
-  UnpackedPanel w{nullptr, 0, 0, scale.data(), bias.data(), mins.data(), neg_d_min.data(), codes.data()};
+  UnpackedPanel w{nullptr,     0,           0,                scale.data(), int_scale.data(),
+                  bias.data(), mins.data(), neg_d_min.data(), codes.data()};
   k.unpack[codec](panel.data(), 0, blocks, w);
   const BlockTask task{nullptr, &w, x.view, blocks, out, panel.data() + bytes, 300};
   k.many[info.kind](&task, 1);

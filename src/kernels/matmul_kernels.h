@@ -11,8 +11,11 @@
 //   y = sum over groups g of  x_scale[g] * a[g],   a[g] = fma over blocks b in g of  float(dot[b]) * w_scale[b]
 //   dot[b] = sum over 32 columns of (code - offset) * x        exact in int32, so its order is free
 //
-// plus, for formats with a minimum per block, float(sum of x) * bias[b], or, where minima are small integers, one
-// float(sum over b of min[b] * sum of x[b]) * -d_min per group. Half-block formats do the same with 16 columns.
+// plus, for formats with a minimum per block, float(sum of x) * bias[b]. Super-blocks, whose scales and minima are small
+// integers times one number of the group, stay integers for a whole group, half blocks of 16 columns as well:
+//
+//   a[g] = fma(float(sum over b in g of min[b] * sum of x[b]), -d_min, float(sum over b in g of scale[b] * dot[b]) * d)
+//
 // Float weights (F32, F16, BF16) are summed by fused multiply-adds in column order.
 #ifndef TESSERA_KERNELS_MATMUL_KERNELS_H_
 #define TESSERA_KERNELS_MATMUL_KERNELS_H_
@@ -58,6 +61,7 @@ struct BlockKindInfo {
   int halves;        // scales of a block
   bool offset;       // codes have one, taken off by the start value of the integer sums
   bool bias;         // per block, times the sum of its activations
+  bool int_scales;   // small integers times one float of the group
   bool mins;         // small integers, summed for a whole group
 };
 
@@ -66,12 +70,12 @@ struct BlockKindInfo {
 // implementation does, which uses 256 too. (docs/performance.md)
 constexpr BlockKindInfo block_kind_info(BlockKind kind) {
   switch (kind) {
-    case kScale32: return {2, 1, true, false, false};
-    case kScale32Wide: return {4, 1, true, false, false};
-    case kScale32Bias: return {2, 1, false, true, false};
-    case kScale32Min: return {kMostGroupBlocks, 1, false, false, true};
-    case kScale16: return {kMostGroupBlocks, 2, true, false, false};
-    default: return {kMostGroupBlocks, 2, false, false, true};  // kScale16Min
+    case kScale32: return {2, 1, true, false, false, false};
+    case kScale32Wide: return {4, 1, true, false, false, false};
+    case kScale32Bias: return {2, 1, false, true, false, false};
+    case kScale32Min: return {kMostGroupBlocks, 1, false, false, true, true};
+    case kScale16: return {kMostGroupBlocks, 2, true, false, true, false};
+    default: return {kMostGroupBlocks, 2, false, false, true, true};  // kScale16Min
   }
 }
 
@@ -108,7 +112,8 @@ struct UnpackedPanel {
   const uint8_t* codes;  // [blocks][8][32 rows][4 columns], unsigned; blocks stand code_stride bytes apart
   int64_t code_stride;
   int offset_shift;      // codes stand for code - (1 << offset_shift); -1: no offset
-  float* scale;          // [blocks][32], half blocks [blocks][2][32]
+  float* scale;          // [blocks][32]; with int_scales [groups][32]
+  int32_t* int_scale;    // [blocks][halves][32]
   float* bias;           // [blocks][32], times -1/128, which makes start32 the other factor
   int16_t* mins;         // [pairs][32][2]: pairs of blocks, or the halves of one block
   float* neg_d_min;      // [groups][32]

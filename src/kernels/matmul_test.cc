@@ -90,9 +90,11 @@ std::vector<float> run_few(const MatmulKernels& k, PackedCodec codec, const std:
 std::vector<float> run_many(const MatmulKernels& k, PackedCodec codec, const std::vector<uint8_t>& panel, const Tile& x,
                             int64_t blocks, const float* add) {
   std::vector<uint8_t> codes(kUnpackBlocks * kUnpackedBlockBytes);
-  std::vector<float> scale(kUnpackBlocks * 64), bias(kUnpackBlocks * 32), d_min(kUnpackBlocks * 32);
+  std::vector<float> scale(kUnpackBlocks * 32), bias(kUnpackBlocks * 32), d_min(kUnpackBlocks * 32);
+  std::vector<int32_t> int_scale(kUnpackBlocks * 64);
   std::vector<int16_t> mins(kUnpackBlocks * 64);
-  UnpackedPanel w{nullptr, 0, 0, scale.data(), bias.data(), mins.data(), d_min.data(), codes.data()};
+  UnpackedPanel w{nullptr,     0,           0,           scale.data(), int_scale.data(),
+                  bias.data(), mins.data(), d_min.data(), codes.data()};
   Sums sums(x.view.width, nullptr);
   for (int64_t first : {int64_t{0}, kBlocks / 2}) {
     const int64_t count = first == 0 ? kBlocks / 2 : blocks - first;

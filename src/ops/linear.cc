@@ -52,7 +52,8 @@ Scratch make_scratch(std::byte* memory) {
   };
   constexpr int64_t rows = kPanelRows, blocks = kUnpackBlocks;
   s.unpacked.code_memory = reinterpret_cast<uint8_t*>(take(blocks * kUnpackedBlockBytes));
-  s.unpacked.scale = reinterpret_cast<float*>(take(blocks * 2 * rows * 4));
+  s.unpacked.scale = reinterpret_cast<float*>(take(blocks * rows * 4));
+  s.unpacked.int_scale = reinterpret_cast<int32_t*>(take(blocks * 2 * rows * 4));
   s.unpacked.bias = reinterpret_cast<float*>(take(blocks * rows * 4));
   s.unpacked.mins = reinterpret_cast<int16_t*>(take(blocks * 2 * rows * 2));
   s.unpacked.neg_d_min = reinterpret_cast<float*>(take(blocks / kMostGroupBlocks * rows * 4));
@@ -62,8 +63,8 @@ Scratch make_scratch(std::byte* memory) {
   s.tiles = reinterpret_cast<BlockTask*>(take(kChunkTokens * static_cast<int64_t>(sizeof(BlockTask))));
   return s;
 }
-constexpr int64_t kScratchBytes = 544 << 10;
-static_assert(kUnpackBlocks * (kUnpackedBlockBytes + kPanelRows * (8 + 4 + 4 + 1)) +
+constexpr int64_t kScratchBytes = 552 << 10;
+static_assert(kUnpackBlocks * (kUnpackedBlockBytes + kPanelRows * (4 + 8 + 4 + 4 + 1)) +
                   kChunkTokens * (kPanelRows * 4 + static_cast<int64_t>(sizeof(BlockTask))) + 2 * kMeetFloats * 4 + 1024 <=
               kScratchBytes);
 

@@ -24,12 +24,28 @@ TESSERA_STATIC_INLINE __m128i load8(const void* p) { return _mm_loadl_epi64(stat
 TESSERA_STATIC_INLINE __m256 load_f16(const uint8_t* p, int strip) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * strip)));
 }
-TESSERA_STATIC_INLINE __m256 unsigned_to_float(__m128i bytes) {
-  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
-}
 TESSERA_STATIC_INLINE __m256 signed_to_float(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)); }
 TESSERA_STATIC_INLINE __m256 negate(__m256 v) { return _mm256_xor_ps(v, _mm256_set1_ps(-0.0f)); }
 TESSERA_STATIC_INLINE __m256i pair_up(__m128i a, __m128i b) { return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)); }
+
+// A block's integer sum times its scale, added to the sum of its group: as integers where scales are, or as floats.
+// `zero`: the sum so far, which is then not read.
+TESSERA_STATIC_INLINE __m256i add_scaled(__m256i sum, __m256i dot, __m256i scale, bool zero) {
+  const __m256i y = _mm256_mullo_epi32(dot, scale);
+  return zero ? y : _mm256_add_epi32(sum, y);
+}
+TESSERA_STATIC_INLINE __m256 add_scaled(__m256 sum, __m256i dot, __m256 scale, bool zero) {
+  const __m256 y = _mm256_cvtepi32_ps(dot);
+  return zero ? _mm256_mul_ps(y, scale) : _mm256_fmadd_ps(y, scale, sum);
+}
+template <BlockKind kind>
+TESSERA_STATIC_INLINE auto zero_sum() {
+  if constexpr (block_kind_info(kind).int_scales) {
+    return _mm256_setzero_si256();
+  } else {
+    return _mm256_setzero_ps();
+  }
+}
 
 // Steps of 4 columns whose products are added in 16 bits; 1: codes of 8 bits, nibble by nibble.
 constexpr int steps_per_sum(int codec) {
@@ -138,21 +154,22 @@ struct Packed {
     return v;
   }
 
-  inline __attribute__((always_inline)) __m256 scale(int64_t b, int half, int strip) const {
+  // Of block b; with int_scales of its group.
+  inline __attribute__((always_inline)) __m256 scale(int64_t b, int strip) const {
     const uint8_t* g = group(b);
-    const int64_t i = b % kLayout.group_blocks;
     if constexpr (codec == kPackedMXFP4) return e8m0_half(load8(g + 8 * strip));
     const __m256 d = load_f16(g, strip);
-    if constexpr (kKind == kScale32Min) return _mm256_mul_ps(d, unsigned_to_float(load8(g + (4 + i) * kR + 8 * strip)));
-    if constexpr (kKind == kScale16Min) {
-      const __m128i nibbles = _mm_and_si128(load8(g + (4 + 2 * i + half) * kR + 8 * strip), _mm_set1_epi8(0x0f));
-      return _mm256_mul_ps(d, unsigned_to_float(nibbles));
+    if constexpr (codec == kPackedIQ4_XS) {
+      return _mm256_mul_ps(d, signed_to_float(load8(g + (2 + b % kLayout.group_blocks) * kR + 8 * strip)));
     }
-    if constexpr (kKind == kScale16) {
-      return _mm256_mul_ps(d, signed_to_float(load8(g + (2 + 2 * i + half) * kR + 8 * strip)));
-    }
-    if constexpr (codec == kPackedIQ4_XS) return _mm256_mul_ps(d, signed_to_float(load8(g + (2 + i) * kR + 8 * strip)));
     return d;
+  }
+  inline __attribute__((always_inline)) __m256i int_scale(int64_t b, int half, int strip) const {
+    const uint8_t* rows = group(b) + 8 * strip;
+    const int64_t i = b % kLayout.group_blocks;
+    if constexpr (kKind == kScale32Min) return _mm256_cvtepu8_epi32(load8(rows + (4 + i) * kR));
+    if constexpr (kKind == kScale16) return _mm256_cvtepi8_epi32(load8(rows + (2 + 2 * i + half) * kR));
+    return _mm256_cvtepu8_epi32(_mm_and_si128(load8(rows + (4 + 2 * i + half) * kR), _mm_set1_epi8(0x0f)));
   }
   inline __attribute__((always_inline)) __m256 bias(int64_t b, int strip) const {
     return _mm256_mul_ps(load_f16(group(b) + 2 * kR, strip), _mm256_set1_ps(-1.0f / 128));
@@ -191,7 +208,7 @@ struct Packed {
 template <BlockKind kind, int sum, int shift>
 struct Unpacked {
   static constexpr BlockKind kKind = kind;
-  static constexpr int kHalves = block_kind_info(kind).halves;
+  static constexpr BlockKindInfo kInfo = block_kind_info(kind);
   static constexpr int kSum = sum;
   static constexpr int kShift = shift;
   static constexpr bool kStreams = false;
@@ -212,8 +229,11 @@ struct Unpacked {
   inline __attribute__((always_inline)) __m256i code(int64_t b, int step, int strip) const {
     return load(w.codes + b * w.code_stride + 128 * step + 32 * strip);
   }
-  inline __attribute__((always_inline)) __m256 scale(int64_t b, int half, int strip) const {
-    return _mm256_loadu_ps(w.scale + (b * kHalves + half) * kR + 8 * strip);
+  inline __attribute__((always_inline)) __m256 scale(int64_t b, int strip) const {
+    return _mm256_loadu_ps(w.scale + (kInfo.int_scales ? b / kInfo.group_blocks : b) * kR + 8 * strip);
+  }
+  inline __attribute__((always_inline)) __m256i int_scale(int64_t b, int half, int strip) const {
+    return load(w.int_scale + (b * kInfo.halves + half) * kR + 8 * strip);
   }
   inline __attribute__((always_inline)) __m256 bias(int64_t b, int strip) const {
     return _mm256_loadu_ps(w.bias + b * kR + 8 * strip);
@@ -352,6 +372,7 @@ struct Tile {
   static constexpr int kTokens = W == 8 ? 4 : W;
   static constexpr int kStrips = kWide ? (kTokens == 1 ? 4 : kTokens <= 3 ? 2 : 1) : kTokens <= 3 ? 4 : 2;
   static_assert(W % kTokens == 0);
+  using Sum = decltype(zero_sum<kKind>());
 
   static void run(const Source& w, const BlockTask& task) {
     alignas(32) float sums[W * kPanelRows];
@@ -375,11 +396,11 @@ struct Tile {
   template <int count>
   static inline __attribute__((always_inline)) void blocks_of_part(const Source& w, const BlockTile& x, int64_t begin,
                                                                    int64_t end, int strip, int first, float* sums) {
-    __m256 acc[kStrips][kTokens];
+    Sum total[kStrips][kTokens];
 #pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 4
-      for (int r = 0; r < kStrips; ++r) acc[r][t] = _mm256_setzero_ps();
+      for (int r = 0; r < kStrips; ++r) total[r][t] = zero_sum<kKind>();
     }
 #pragma GCC unroll 4
     for (int64_t i = 0; i < (count != 0 ? count : end - begin); ++i) {
@@ -388,7 +409,7 @@ struct Tile {
       if (strip == 0 && first == 0) w.prefetch(b);
       if constexpr (count != 0) asm volatile("" ::: "memory");  // one block after the other: fewer registers
 #pragma GCC unroll 2
-      for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, strip, first, count != 0 && i == 0, acc);
+      for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, strip, first, count != 0 && i == 0, total);
       if constexpr (kInfo.bias) {
         __m256 bias[kStrips];
 #pragma GCC unroll 4
@@ -397,8 +418,20 @@ struct Tile {
         for (int t = 0; t < kTokens; ++t) {
           const __m256 start = _mm256_set1_ps(static_cast<float>(x.start32[b * W + first + t]));
 #pragma GCC unroll 4
-          for (int r = 0; r < kStrips; ++r) acc[r][t] = _mm256_fmadd_ps(start, bias[r], acc[r][t]);
+          for (int r = 0; r < kStrips; ++r) total[r][t] = _mm256_fmadd_ps(start, bias[r], total[r][t]);
         }
+      }
+    }
+    __m256 acc[kStrips][kTokens];
+#pragma GCC unroll 4
+    for (int r = 0; r < kStrips; ++r) {
+      if constexpr (kInfo.int_scales) {
+        const __m256 d = w.scale(begin, strip + r);
+#pragma GCC unroll 8
+        for (int t = 0; t < kTokens; ++t) acc[r][t] = _mm256_mul_ps(_mm256_cvtepi32_ps(total[r][t]), d);
+      } else {
+#pragma GCC unroll 8
+        for (int t = 0; t < kTokens; ++t) acc[r][t] = total[r][t];
       }
     }
     if constexpr (kInfo.mins) add_mins(w, x, begin, end, strip, first, acc);
@@ -415,13 +448,19 @@ struct Tile {
 
   static inline __attribute__((always_inline)) void add_block(const Source& w, const BlockTile& x, int64_t b, int half,
                                                               int strip, int first, bool zero,
-                                                              __m256 (&acc)[kStrips][kTokens]) {
+                                                              Sum (&total)[kStrips][kTokens]) {
     __m256i dot[kStrips][kTokens];
     const int8_t* codes = x.codes + ((b * 8 + half * kSteps) * W + first) * 4;
     Dots<Source, kSteps, kStrips, kTokens>::get(w, b, half * kSteps, strip, codes, W, dot);
-    __m256 scale[kStrips];
+    Sum scale[kStrips];
 #pragma GCC unroll 4
-    for (int r = 0; r < kStrips; ++r) scale[r] = w.scale(b, half, strip + r);
+    for (int r = 0; r < kStrips; ++r) {
+      if constexpr (kInfo.int_scales) {
+        scale[r] = w.int_scale(b, half, strip + r);
+      } else {
+        scale[r] = w.scale(b, strip + r);
+      }
+    }
 #pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) {
       __m256i start = _mm256_setzero_si256();
@@ -432,8 +471,7 @@ struct Tile {
 #pragma GCC unroll 4
       for (int r = 0; r < kStrips; ++r) {
         if (kOffset) dot[r][t] = _mm256_add_epi32(dot[r][t], start);
-        const __m256 y = _mm256_cvtepi32_ps(dot[r][t]);
-        acc[r][t] = zero ? _mm256_mul_ps(y, scale[r]) : _mm256_fmadd_ps(y, scale[r], acc[r][t]);
+        total[r][t] = add_scaled(total[r][t], dot[r][t], scale[r], zero);
       }
     }
   }
@@ -523,8 +561,12 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), w.code(b, step, strip));
         }
       }
-      for (int half = 0; half < halves; ++half) {
-        _mm256_storeu_ps(out.scale + (i * halves + half) * kR + 8 * strip, w.scale(b, half, strip));
+      _mm256_storeu_ps(out.scale + (info.int_scales ? i / info.group_blocks : i) * kR + 8 * strip, w.scale(b, strip));
+      if constexpr (info.int_scales) {
+        for (int half = 0; half < halves; ++half) {
+          auto* to = out.int_scale + (i * halves + half) * kR + 8 * strip;
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), w.int_scale(b, half, strip));
+        }
       }
       if constexpr (info.bias) _mm256_storeu_ps(out.bias + i * kR + 8 * strip, w.bias(b, strip));
       if constexpr (info.mins) {

@@ -11,6 +11,8 @@
 // columns, 96 / (96 + 12 + 3) = 86.5 % with 128.
 #include <immintrin.h>
 
+#include <type_traits>
+
 #include "kernels/layers.h"
 #include "kernels/matmul_common.h"
 #include "kernels/matmul_kernels.h"
@@ -25,9 +27,6 @@ TESSERA_STATIC_INLINE __m512 load_f16(const uint8_t* p, int h) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32 * h)));
 }
 TESSERA_STATIC_INLINE __m128i load16(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
-TESSERA_STATIC_INLINE __m512 unsigned_to_float(__m128i bytes) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
-}
 TESSERA_STATIC_INLINE __m512 signed_to_float(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
 TESSERA_STATIC_INLINE __m512 negate(__m512 v) { return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f)); }
 // 16 rows' minima of two blocks (or half blocks) -> int16 pairs.
@@ -45,6 +44,22 @@ TESSERA_STATIC_INLINE __m512i dot4(__m512i sum, __m512i codes, const int8_t* x) 
 TESSERA_STATIC_INLINE __m512i dot2(__m512i sum, __m512i mins, const int16_t* x) {
   asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(mins), "m"(*reinterpret_cast<const Word*>(x)));
   return sum;
+}
+
+// A block's integer sum times its scale, added to the sum of its group: as integers where scales are, or as floats.
+TESSERA_STATIC_INLINE __m512i add_scaled(__m512i sum, __m512i dot, __m512i scale) {
+  return _mm512_add_epi32(sum, _mm512_mullo_epi32(dot, scale));
+}
+TESSERA_STATIC_INLINE __m512 add_scaled(__m512 sum, __m512i dot, __m512 scale) {
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, sum);
+}
+template <BlockKind kind>
+TESSERA_STATIC_INLINE auto zero_sum() {
+  if constexpr (block_kind_info(kind).int_scales) {
+    return _mm512_setzero_si512();
+  } else {
+    return _mm512_setzero_ps();
+  }
 }
 
 // Weights of a packed panel. `h` selects rows 0..15 or 16..31, `half` columns 0..15 or 16..31 of a block. kStream: from
@@ -172,21 +187,22 @@ struct Packed {
     return v;
   }
 
-  inline __attribute__((always_inline)) __m512 scale(int64_t b, int half, int h) const {
+  // Of block b; with int_scales of its group.
+  inline __attribute__((always_inline)) __m512 scale(int64_t b, int h) const {
     const uint8_t* g = group(b);
-    const int64_t i = b % kLayout.group_blocks;
     if constexpr (codec == kPackedMXFP4) return e8m0_half(load16(g + 16 * h));
     const __m512 d = load_f16(g, h);
-    if constexpr (kKind == kScale32Min) return _mm512_mul_ps(d, unsigned_to_float(load16(g + (4 + i) * kR + 16 * h)));
-    if constexpr (kKind == kScale16Min) {
-      const __m128i nibbles = _mm_and_si128(load16(g + (4 + 2 * i + half) * kR + 16 * h), _mm_set1_epi8(0x0f));
-      return _mm512_mul_ps(d, unsigned_to_float(nibbles));
+    if constexpr (codec == kPackedIQ4_XS) {
+      return _mm512_mul_ps(d, signed_to_float(load16(g + (2 + b % kLayout.group_blocks) * kR + 16 * h)));
     }
-    if constexpr (kKind == kScale16) {
-      return _mm512_mul_ps(d, signed_to_float(load16(g + (2 + 2 * i + half) * kR + 16 * h)));
-    }
-    if constexpr (codec == kPackedIQ4_XS) return _mm512_mul_ps(d, signed_to_float(load16(g + (2 + i) * kR + 16 * h)));
     return d;
+  }
+  inline __attribute__((always_inline)) __m512i int_scale(int64_t b, int half, int h) const {
+    const uint8_t* rows = group(b) + 16 * h;
+    const int64_t i = b % kLayout.group_blocks;
+    if constexpr (kKind == kScale32Min) return _mm512_cvtepu8_epi32(load16(rows + (4 + i) * kR));
+    if constexpr (kKind == kScale16) return _mm512_cvtepi8_epi32(load16(rows + (2 + 2 * i + half) * kR));
+    return _mm512_cvtepu8_epi32(_mm_and_si128(load16(rows + (4 + 2 * i + half) * kR), _mm_set1_epi8(0x0f)));
   }
   inline __attribute__((always_inline)) __m512 bias(int64_t b, int h) const {
     return _mm512_mul_ps(load_f16(group(b) + 2 * kR, h), _mm512_set1_ps(-1.0f / 128));
@@ -253,6 +269,7 @@ struct Tile {
   static constexpr int64_t kGroup = kInfo.group_blocks;
   static constexpr bool kOffset = kInfo.offset;
   static constexpr bool kKeeps = Source::kKeepsActivations && W == 1;
+  using Sum = decltype(zero_sum<kKind>());
 
   // The sums of the tile stay in L1, at fixed distances: strides in variables cost registers in every group.
   static void run(const Source& w, const BlockTask& task) {
@@ -280,24 +297,34 @@ struct Tile {
 
   static __attribute__((always_inline)) void group(const Source& w, const BlockTile& x, int64_t begin, int64_t end,
                                                    float* sums, const KeepNear& keep) {
-    __m512 acc[W][2];
-    for (int t = 0; t < W; ++t) acc[t][0] = acc[t][1] = _mm512_setzero_ps();
+    Sum total[W][2];
+    for (int t = 0; t < W; ++t) total[t][0] = total[t][1] = zero_sum<kKind>();
     for (int64_t b = begin; b < end; ++b) {
       if constexpr (kKeeps) keep.touch(b);
       w.template prefetch<W>(b);
       if constexpr (W <= Source::kLineTokens) {
-        add_lines(w, x, b, acc);
+        add_lines(w, x, b, total);
       } else {
 #pragma GCC unroll 2
-        for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, acc);
+        for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, total);
       }
       if constexpr (kInfo.bias) {
         const __m512 bias0 = w.bias(b, 0), bias1 = w.bias(b, 1);
         for (int t = 0; t < W; ++t) {
           const __m512 start = _mm512_set1_ps(static_cast<float>(x.start32[b * W + t]));
-          acc[t][0] = _mm512_fmadd_ps(start, bias0, acc[t][0]);
-          acc[t][1] = _mm512_fmadd_ps(start, bias1, acc[t][1]);
+          total[t][0] = _mm512_fmadd_ps(start, bias0, total[t][0]);
+          total[t][1] = _mm512_fmadd_ps(start, bias1, total[t][1]);
         }
+      }
+    }
+    __m512 acc[W][2];
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      if constexpr (kInfo.int_scales) {
+        const __m512 d = w.scale(begin, h);
+        for (int t = 0; t < W; ++t) acc[t][h] = _mm512_mul_ps(_mm512_cvtepi32_ps(total[t][h]), d);
+      } else {
+        for (int t = 0; t < W; ++t) acc[t][h] = total[t][h];
       }
     }
     if constexpr (kInfo.mins) add_mins(w, x, begin, end, acc);
@@ -313,7 +340,7 @@ struct Tile {
 
   // A block whose lines are loaded once and in order, and both codes of a byte used at once.
   static __attribute__((always_inline)) void add_lines(const Source& w, const BlockTile& x, int64_t b,
-                                                       __m512 (&acc)[W][2]) {
+                                                       Sum (&total)[W][2]) {
     __m512i low[W][2], high[W][2];
     for (int t = 0; t < W; ++t) {
       low[t][0] = low[t][1] = kOffset ? start(x, b, 0, t) : _mm512_setzero_si512();
@@ -334,16 +361,23 @@ struct Tile {
     }
 #pragma GCC unroll 2
     for (int h = 0; h < 2; ++h) {
-      const __m512 scale = w.scale(b, 0, h), scale_high = w.scale(b, kHalves - 1, h);
+      const Sum scale = scale_of(w, b, 0, h), scale_high = scale_of(w, b, kHalves - 1, h);
       for (int t = 0; t < W; ++t) {
         if constexpr (kHalves == 2) {
-          acc[t][h] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low[t][h]), scale, acc[t][h]);
-          acc[t][h] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[t][h]), scale_high, acc[t][h]);
+          total[t][h] = add_scaled(add_scaled(total[t][h], low[t][h], scale), high[t][h], scale_high);
         } else {
           const __m512i dot = _mm512_add_epi32(low[t][h], _mm512_srai_epi32(high[t][h], Source::kHighShift));
-          acc[t][h] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, acc[t][h]);
+          total[t][h] = add_scaled(total[t][h], dot, scale);
         }
       }
+    }
+  }
+
+  static __attribute__((always_inline)) Sum scale_of(const Source& w, int64_t b, int half, int h) {
+    if constexpr (kInfo.int_scales) {
+      return w.int_scale(b, half, h);
+    } else {
+      return w.scale(b, h);
     }
   }
 
@@ -354,7 +388,7 @@ struct Tile {
   }
 
   static __attribute__((always_inline)) void add_block(const Source& w, const BlockTile& x, int64_t b, int half,
-                                                       __m512 (&acc)[W][2]) {
+                                                       Sum (&total)[W][2]) {
     __m512i dot[W][2];
     for (int t = 0; t < W; ++t) {
       dot[t][0] = dot[t][1] = kOffset ? start(x, b, half, t) : _mm512_setzero_si512();
@@ -371,10 +405,10 @@ struct Tile {
         dot[t][1] = _mm512_dpbusd_epi32(dot[t][1], w1, xs);
       }
     }
-    const __m512 scale0 = w.scale(b, half, 0), scale1 = w.scale(b, half, 1);
+    const Sum scale0 = scale_of(w, b, half, 0), scale1 = scale_of(w, b, half, 1);
     for (int t = 0; t < W; ++t) {
-      acc[t][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t][0]), scale0, acc[t][0]);
-      acc[t][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t][1]), scale1, acc[t][1]);
+      total[t][0] = add_scaled(total[t][0], dot[t][0], scale0);
+      total[t][1] = add_scaled(total[t][1], dot[t][1], scale1);
     }
   }
 
@@ -412,6 +446,8 @@ struct UnpackedTile {
   static constexpr int kSteps = 8 / kHalves;
   static constexpr int kGroup = kInfo.group_blocks;
   static constexpr int kPairs = kGroup * kHalves / 2;  // of a group, with minima
+  using Sum = decltype(zero_sum<kind>());
+  using Scale = std::conditional_t<kInfo.int_scales, int32_t, float>;
 
   struct At {
     const int8_t* codes;
@@ -419,7 +455,8 @@ struct UnpackedTile {
     const int16_t* pairs;
     const float* x_scale;
     const uint8_t* w;
-    const float* w_scale;
+    const Scale* w_scale;  // of blocks
+    const float* d;        // of groups, with int_scales
     const float* bias;
     const int16_t* mins;
     const float* neg_d_min;
@@ -434,6 +471,7 @@ struct UnpackedTile {
           kind == kScale32Min ? task.x.pair32 : task.x.pair16,
           task.x.scale,
           w.codes + 64 * h,
+          scales(w) + 16 * h,
           w.scale + 16 * h,
           w.bias + 16 * h,
           w.mins + 32 * h,
@@ -447,7 +485,9 @@ struct UnpackedTile {
     }
     int64_t b = 0;
     for (; b + kGroup <= task.blocks; b += kGroup) group(at, w.code_stride, sums);
-    if (kGroup != kMostGroupBlocks && b < task.blocks) rest(at, w.code_stride, task.blocks - b, sums);
+    if constexpr (kGroup != kMostGroupBlocks) {
+      if (b < task.blocks) rest(at, w.code_stride, task.blocks - b, sums);
+    }
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
       __m512 y = sums[t];
@@ -457,13 +497,23 @@ struct UnpackedTile {
   }
 
   static __attribute__((always_inline)) void group(At& at, int64_t code_stride, __m512 (&sums)[W]) {
+    Sum total[W];
     __m512 acc[W];
 #pragma GCC unroll 8
-    for (int t = 0; t < W; ++t) acc[t] = _mm512_setzero_ps();
+    for (int t = 0; t < W; ++t) total[t] = zero_sum<kind>();
 #pragma GCC unroll 4
-    for (int i = 0; i < kGroup; ++i) block(at, code_stride, acc);
+    for (int i = 0; i < kGroup; ++i) block(at, code_stride, total);
+    if constexpr (kInfo.int_scales) {
+      const __m512 d = _mm512_loadu_ps(at.d);
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) acc[t] = _mm512_mul_ps(_mm512_cvtepi32_ps(total[t]), d);
+      at.d += kR;
+    } else {
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) acc[t] = total[t];
+    }
     if constexpr (kInfo.mins) add_mins(at, acc);
-    add_scaled(at, acc, sums);
+    add_group(at, acc, sums);
   }
 
   // The last columns of a row: fewer blocks than a group has.
@@ -473,19 +523,27 @@ struct UnpackedTile {
     for (int t = 0; t < W; ++t) acc[t] = _mm512_setzero_ps();
 #pragma GCC unroll 1
     for (int64_t i = 0; i < blocks; ++i) block(at, code_stride, acc);
-    add_scaled(at, acc, sums);
+    add_group(at, acc, sums);
   }
 
-  static __attribute__((always_inline)) void block(At& at, int64_t code_stride, __m512 (&acc)[W]) {
+  static __attribute__((always_inline)) const Scale* scales(const UnpackedPanel& w) {
+    if constexpr (kInfo.int_scales) {
+      return w.int_scale;
+    } else {
+      return w.scale;
+    }
+  }
+
+  static __attribute__((always_inline)) void block(At& at, int64_t code_stride, Sum (&total)[W]) {
     for (int line = 0; line < W * kBlockCols; line += 64) _mm_prefetch(at.next + line, _MM_HINT_T0);
     at.next += W * kBlockCols;
 #pragma GCC unroll 2
-    for (int half = 0; half < kHalves; ++half) add_block(at, half, acc);
+    for (int half = 0; half < kHalves; ++half) add_block(at, half, total);
     if constexpr (kInfo.bias) {
       const __m512 bias = _mm512_loadu_ps(at.bias);
 #pragma GCC unroll 8
       for (int t = 0; t < W; ++t) {
-        acc[t] = _mm512_fmadd_ps(_mm512_set1_ps(static_cast<float>(at.start[t])), bias, acc[t]);
+        total[t] = _mm512_fmadd_ps(_mm512_set1_ps(static_cast<float>(at.start[t])), bias, total[t]);
       }
       at.bias += kR;
       at.start += W;
@@ -493,13 +551,13 @@ struct UnpackedTile {
     at.w += code_stride;
   }
 
-  static __attribute__((always_inline)) void add_scaled(At& at, __m512 (&acc)[W], __m512 (&sums)[W]) {
+  static __attribute__((always_inline)) void add_group(At& at, __m512 (&acc)[W], __m512 (&sums)[W]) {
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) sums[t] = _mm512_fmadd_ps(acc[t], _mm512_set1_ps(at.x_scale[t]), sums[t]);
     at.x_scale += W;
   }
 
-  static __attribute__((always_inline)) void add_block(At& at, int half, __m512 (&acc)[W]) {
+  static __attribute__((always_inline)) void add_block(At& at, int half, Sum (&total)[W]) {
     __m512i dot[W];
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) dot[t] = kInfo.offset ? _mm512_set1_epi32(at.start[t]) : _mm512_setzero_si512();
@@ -509,9 +567,10 @@ struct UnpackedTile {
 #pragma GCC unroll 8
       for (int t = 0; t < W; ++t) dot[t] = dot4(dot[t], codes, at.codes + (step * W + t) * 4);
     }
-    const __m512 scale = _mm512_loadu_ps(at.w_scale);
+    Sum scale;
+    __builtin_memcpy(&scale, at.w_scale, sizeof(scale));
 #pragma GCC unroll 8
-    for (int t = 0; t < W; ++t) acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]), scale, acc[t]);
+    for (int t = 0; t < W; ++t) total[t] = add_scaled(total[t], dot[t], scale);
     at.codes += W * 4 * kSteps;
     if (kInfo.offset) at.start += W;
     at.w_scale += kR;
@@ -602,8 +661,11 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           _mm512_storeu_si512(out.code_memory + i * kUnpackedBlockBytes + step * 128 + 64 * h, code);
         }
       }
-      for (int half = 0; half < halves; ++half) {
-        _mm512_storeu_ps(out.scale + (i * halves + half) * kR + 16 * h, w.scale(b, half, h));
+      _mm512_storeu_ps(out.scale + (info.int_scales ? i / info.group_blocks : i) * kR + 16 * h, w.scale(b, h));
+      if constexpr (info.int_scales) {
+        for (int half = 0; half < halves; ++half) {
+          _mm512_storeu_si512(out.int_scale + (i * halves + half) * kR + 16 * h, w.int_scale(b, half, h));
+        }
       }
       if constexpr (info.bias) _mm512_storeu_ps(out.bias + i * kR + 16 * h, w.bias(b, h));
       if constexpr (info.mins) {

@@ -117,18 +117,19 @@ int code_at(const BlockLayout& layout, int codec, const uint8_t* block, int step
   return code;
 }
 
-// Scale of half h (0 for whole blocks) of block b of its group, row r.
-float scale_at(int codec, const uint8_t* group, int b, int h, int r) {
-  const float d = codec == kPackedMXFP4 ? 0.0f : scalar_f16(half_at(group, r));
+// Scale of block b of its group, row r; with int_scales of the group.
+float scale_at(int codec, const uint8_t* group, int b, int r) {
+  if (codec == kPackedMXFP4) return scalar_e8m0_half(group[r]);
+  const float d = scalar_f16(half_at(group, r));
+  return codec == kPackedIQ4_XS ? d * static_cast<float>(static_cast<int8_t>(group[2 * kR + b * kR + r])) : d;
+}
+// The integer of half h (0 for whole blocks) of block b.
+int32_t int_scale_at(int codec, const uint8_t* group, int b, int h, int r) {
   switch (codec) {
-    case kPackedMXFP4: return scalar_e8m0_half(group[r]);
-    case kPackedQ4_K:
-    case kPackedQ5_K: return d * static_cast<float>(group[4 * kR + b * kR + r]);
-    case kPackedQ2_K: return d * static_cast<float>(group[4 * kR + (2 * b + h) * kR + r] & 0xf);
+    case kPackedQ2_K: return group[4 * kR + (2 * b + h) * kR + r] & 0xf;
     case kPackedQ3_K:
-    case kPackedQ6_K: return d * static_cast<float>(static_cast<int8_t>(group[2 * kR + (2 * b + h) * kR + r]));
-    case kPackedIQ4_XS: return d * static_cast<float>(static_cast<int8_t>(group[2 * kR + b * kR + r]));
-    default: return d;
+    case kPackedQ6_K: return static_cast<int8_t>(group[2 * kR + (2 * b + h) * kR + r]);
+    default: return group[4 * kR + b * kR + r];  // q4_k, q5_k
   }
 }
 
@@ -154,7 +155,10 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       }
     }
     for (int r = 0; r < kR; ++r) {
-      for (int h = 0; h < halves; ++h) out.scale[(i * halves + h) * kR + r] = scale_at(codec, group, b, h, r);
+      out.scale[(info.int_scales ? i / info.group_blocks : i) * kR + r] = scale_at(codec, group, b, r);
+      for (int h = 0; h < halves && info.int_scales; ++h) {
+        out.int_scale[(i * halves + h) * kR + r] = int_scale_at(codec, group, b, h, r);
+      }
       if (info.bias) out.bias[i * kR + r] = scalar_f16(half_at(group, kR + r)) * (-1.0f / 128);
       if (layout.kind == kScale32Min)
         out.mins[(i / 2 * kR + r) * 2 + i % 2] = static_cast<int16_t>(min_at(codec, group, b, 0, r));
@@ -188,8 +192,9 @@ void dot_steps(const uint8_t* codes, const int8_t* x, int64_t width, int begin, 
   }
 }
 
+// Adds block b to the sums of its group: `total` with int_scales, else `acc`.
 template <BlockKind kind>
-void add_block(const BlockTask& task, int64_t b, int64_t t, float* acc) {
+void add_block(const BlockTask& task, int64_t b, int64_t t, int32_t* total, float* acc) {
   const UnpackedPanel& w = *task.w;
   const BlockTile& x = task.x;
   constexpr BlockKindInfo info = block_kind_info(kind);
@@ -202,8 +207,13 @@ void add_block(const BlockTask& task, int64_t b, int64_t t, float* acc) {
     for (int r = 0; r < kR; ++r) sums[r] = start;
     dot_steps(w.codes + b * w.code_stride, x.codes + (b * 8 * x.width + t) * 4, x.width, h * 8 / halves,
               (h + 1) * 8 / halves, sums);
-    const float* scale = w.scale + (b * halves + h) * kR;
-    for (int r = 0; r < kR; ++r) acc[r] = __builtin_fmaf(static_cast<float>(sums[r]), scale[r], acc[r]);
+    for (int r = 0; r < kR; ++r) {
+      if (info.int_scales) {
+        total[r] += sums[r] * w.int_scale[(b * halves + h) * kR + r];
+      } else {
+        acc[r] = __builtin_fmaf(static_cast<float>(sums[r]), w.scale[b * kR + r], acc[r]);
+      }
+    }
   }
   if (info.bias) {
     const auto start = static_cast<float>(x.start32[b * x.width + t]);
@@ -239,8 +249,12 @@ void many_tile(const BlockTask& task) {
     if (task.out.c_in != nullptr) __builtin_memcpy(sums, task.out.c_in + t * task.out.c_in_stride, sizeof(sums));
     for (int64_t begin = 0; begin < task.blocks; begin += group) {
       const int64_t end = task.blocks - begin < group ? task.blocks : begin + group;
+      int32_t total[kR] = {};
       float acc[kR] = {};
-      for (int64_t b = begin; b < end; ++b) add_block<kind>(task, b, t, acc);
+      for (int64_t b = begin; b < end; ++b) add_block<kind>(task, b, t, total, acc);
+      for (int r = 0; r < kR && info.int_scales; ++r) {
+        acc[r] = static_cast<float>(total[r]) * task.w->scale[begin / group * kR + r];
+      }
       if (info.mins) add_mins<kind>(task, begin, end, t, acc);
       const float x_scale = task.x.scale[begin / group * task.x.width + t];
       for (int r = 0; r < kR; ++r) sums[r] = __builtin_fmaf(acc[r], x_scale, sums[r]);
@@ -260,10 +274,11 @@ void few(const BlockTask& task) {
   constexpr BlockLayout layout = block_layout(codec);
   constexpr int64_t most = block_kind_info(layout.kind).group_blocks;
   uint8_t codes[most * 1024];
-  float scale[most * 2 * kR], bias[most * kR], neg_d_min[kR];
+  float scale[most * kR], bias[most * kR], neg_d_min[kR];
+  int32_t int_scale[most * 2 * kR];
   int16_t mins[most * 2 * kR];
   float partial[kBlockTokens * kR];
-  UnpackedPanel w{codes, 1024, 0, scale, bias, mins, neg_d_min, codes};
+  UnpackedPanel w{codes, 1024, 0, scale, int_scale, bias, mins, neg_d_min, codes};
   for (int64_t begin = 0; begin < task.blocks; begin += most) {
     const int64_t blocks = task.blocks - begin < most ? task.blocks - begin : most;
     unpack<codec>(task.panel, begin, blocks, w);

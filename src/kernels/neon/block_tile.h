@@ -42,20 +42,39 @@ TESSERA_STATIC_INLINE int32x4_t dot4(int32x4_t sum, int8x16_t code, const int8_t
 }
 #endif
 
+// A block's integer sum times its scale, added to the sum of its group: as integers where scales are, or as floats.
+TESSERA_STATIC_INLINE int32x4_t add_scaled(int32x4_t sum, int32x4_t dot, int32x4_t scale) {
+  return vmlaq_s32(sum, dot, scale);
+}
+TESSERA_STATIC_INLINE float32x4_t add_scaled(float32x4_t sum, int32x4_t dot, float32x4_t scale) {
+  return vfmaq_f32(sum, vcvtq_f32_s32(dot), scale);
+}
+template <BlockKind kind>
+TESSERA_STATIC_INLINE auto zero_sum() {
+  if constexpr (block_kind_info(kind).int_scales) {
+    return vdupq_n_s32(0);
+  } else {
+    return vdupq_n_f32(0);
+  }
+}
+
 constexpr int tile_vectors(int width) { return width == 1 ? 8 : width <= 3 ? 4 : 2; }
 
 // Weights of an unpacked range.
 template <BlockKind kind>
 struct Unpacked {
   static constexpr BlockKind kKind = kind;
-  static constexpr int kHalves = block_kind_info(kind).halves;
+  static constexpr BlockKindInfo kInfo = block_kind_info(kind);
   const UnpackedPanel& w;
 
   inline __attribute__((always_inline)) uint8x16_t code(int64_t b, int step, int vector) const {
     return vld1q_u8(w.codes + b * w.code_stride + 128 * step + 16 * vector);
   }
-  inline __attribute__((always_inline)) float32x4_t scale(int64_t b, int half, int vector) const {
-    return vld1q_f32(w.scale + (b * kHalves + half) * kPanelRows + 4 * vector);
+  inline __attribute__((always_inline)) float32x4_t scale(int64_t b, int vector) const {
+    return vld1q_f32(w.scale + (kInfo.int_scales ? b / kInfo.group_blocks : b) * kPanelRows + 4 * vector);
+  }
+  inline __attribute__((always_inline)) int32x4_t int_scale(int64_t b, int half, int vector) const {
+    return vld1q_s32(w.int_scale + (b * kInfo.halves + half) * kPanelRows + 4 * vector);
   }
   inline __attribute__((always_inline)) float32x4_t bias(int64_t b, int vector) const {
     return vld1q_f32(w.bias + b * kPanelRows + 4 * vector);
@@ -78,6 +97,7 @@ struct Tile {
   static constexpr int kSteps = 8 / kHalves;
   static constexpr int64_t kGroup = kInfo.group_blocks;
   static constexpr bool kOffset = kInfo.offset && !kSigned;
+  using Sum = decltype(zero_sum<kKind>());
 
   static void run(const Source& w, const BlockTask& task, int offset_shift) {
     const TileOutput& out = task.out;
@@ -106,16 +126,28 @@ struct Tile {
 
   static inline __attribute__((always_inline)) void group(const Source& w, const BlockTile& x, int64_t begin,
                                                           int64_t end, int first, int shift, float* sums) {
-    float32x4_t acc[W][V];
+    Sum total[W][V];
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) acc[t][v] = vdupq_n_f32(0);
+      for (int v = 0; v < V; ++v) total[t][v] = zero_sum<kKind>();
     }
     for (int64_t b = begin; b < end; ++b) {
 #pragma GCC unroll 2
-      for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, first, shift, acc);
-      if constexpr (kInfo.bias) add_bias(w, x, b, first, acc);
+      for (int half = 0; half < kHalves; ++half) add_block(w, x, b, half, first, shift, total);
+      if constexpr (kInfo.bias) add_bias(w, x, b, first, total);
+    }
+    float32x4_t acc[W][V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      if constexpr (kInfo.int_scales) {
+        const float32x4_t d = w.scale(begin, first + v);
+#pragma GCC unroll 8
+        for (int t = 0; t < W; ++t) acc[t][v] = vmulq_f32(vcvtq_f32_s32(total[t][v]), d);
+      } else {
+#pragma GCC unroll 8
+        for (int t = 0; t < W; ++t) acc[t][v] = total[t][v];
+      }
     }
     if constexpr (kInfo.mins) add_mins(w, x, begin, end, first, acc);
 #pragma GCC unroll 8
@@ -130,7 +162,7 @@ struct Tile {
   }
 
   static inline __attribute__((always_inline)) void add_block(const Source& w, const BlockTile& x, int64_t b, int half,
-                                                              int first, int shift, float32x4_t (&acc)[W][V]) {
+                                                              int first, int shift, Sum (&total)[W][V]) {
     int32x4_t dot[W][V];
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
@@ -153,9 +185,17 @@ struct Tile {
     }
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) {
-      const float32x4_t scale = w.scale(b, half, first + v);
+      const Sum scale = scale_of(w, b, half, first + v);
 #pragma GCC unroll 8
-      for (int t = 0; t < W; ++t) acc[t][v] = vfmaq_f32(acc[t][v], vcvtq_f32_s32(dot[t][v]), scale);
+      for (int t = 0; t < W; ++t) total[t][v] = add_scaled(total[t][v], dot[t][v], scale);
+    }
+  }
+
+  static inline __attribute__((always_inline)) Sum scale_of(const Source& w, int64_t b, int half, int vector) {
+    if constexpr (kInfo.int_scales) {
+      return w.int_scale(b, half, vector);
+    } else {
+      return w.scale(b, vector);
     }
   }
 

@@ -206,8 +206,11 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           vst1q_u8(out.code_memory + i * 1024 + step * 128 + 16 * v, w.code(b, step, v));
         }
       }
-      for (int half = 0; half < halves; ++half) {
-        vst1q_f32(out.scale + (i * halves + half) * kR + 4 * v, w.scale(b, half, v));
+      vst1q_f32(out.scale + (info.int_scales ? i / info.group_blocks : i) * kR + 4 * v, w.scale(b, v));
+      if constexpr (info.int_scales) {
+        for (int half = 0; half < halves; ++half) {
+          vst1q_s32(out.int_scale + (i * halves + half) * kR + 4 * v, w.int_scale(b, half, v));
+        }
       }
       if constexpr (info.bias) vst1q_f32(out.bias + i * kR + 4 * v, w.bias(b, v));
       if constexpr (info.mins) {

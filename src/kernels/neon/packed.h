@@ -25,8 +25,8 @@ TESSERA_STATIC_INLINE int16x4_t load4_signed(const uint8_t* p) {
   __builtin_memcpy(&four, p, 4);
   return vget_low_s16(vmovl_s8(vcreate_s8(four)));
 }
-TESSERA_STATIC_INLINE float32x4_t to_float(uint16x4_t v) { return vcvtq_f32_u32(vmovl_u16(v)); }
-TESSERA_STATIC_INLINE float32x4_t to_float(int16x4_t v) { return vcvtq_f32_s32(vmovl_s16(v)); }
+TESSERA_STATIC_INLINE int32x4_t to_int(uint16x4_t v) { return vreinterpretq_s32_u32(vmovl_u16(v)); }
+TESSERA_STATIC_INLINE int32x4_t to_int(int16x4_t v) { return vmovl_s16(v); }
 
 constexpr bool has_offset_128(int codec) {
   return codec == kPackedQ8_0 || codec == kPackedIQ4_NL || codec == kPackedIQ4_XS;
@@ -68,19 +68,23 @@ struct Packed {
     return v;
   }
 
-  inline __attribute__((always_inline)) float32x4_t scale(int64_t b, int half, int vector) const {
+  // Of block b; with int_scales of its group.
+  inline __attribute__((always_inline)) float32x4_t scale(int64_t b, int vector) const {
     const uint8_t* g = group(b);
     const uint8_t* rows = g + 4 * vector;
-    const int64_t i = b % kLayout.group_blocks;
     if constexpr (codec == kPackedMXFP4) return e8m0_half(load4(rows));
     const float32x4_t d = load_f16(g, vector);
-    if constexpr (kKind == kScale32Min) return vmulq_f32(d, to_float(load4(rows + (4 + i) * kR)));
-    if constexpr (kKind == kScale16Min) {
-      return vmulq_f32(d, to_float(vand_u16(load4(rows + (4 + 2 * i + half) * kR), vdup_n_u16(0x0f))));
+    if constexpr (codec == kPackedIQ4_XS) {
+      return vmulq_f32(d, vcvtq_f32_s32(to_int(load4_signed(rows + (2 + b % kLayout.group_blocks) * kR))));
     }
-    if constexpr (kKind == kScale16) return vmulq_f32(d, to_float(load4_signed(rows + (2 + 2 * i + half) * kR)));
-    if constexpr (codec == kPackedIQ4_XS) return vmulq_f32(d, to_float(load4_signed(rows + (2 + i) * kR)));
     return d;
+  }
+  inline __attribute__((always_inline)) int32x4_t int_scale(int64_t b, int half, int vector) const {
+    const uint8_t* rows = group(b) + 4 * vector;
+    const int64_t i = b % kLayout.group_blocks;
+    if constexpr (kKind == kScale32Min) return to_int(load4(rows + (4 + i) * kR));
+    if constexpr (kKind == kScale16) return to_int(load4_signed(rows + (2 + 2 * i + half) * kR));
+    return to_int(vand_u16(load4(rows + (4 + 2 * i + half) * kR), vdup_n_u16(0x0f)));
   }
   inline __attribute__((always_inline)) float32x4_t bias(int64_t b, int vector) const {
     return vmulq_n_f32(load_f16(group(b) + 2 * kR, vector), -1.0f / 128);
