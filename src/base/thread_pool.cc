@@ -7,14 +7,13 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <optional>
-#include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 #include "base/check.h"
+#include "base/cpu_quota.h"
 #include "base/crowding.h"
 
 namespace tessera {
@@ -46,28 +45,13 @@ int64_t now_ns() {
       .count();
 }
 
-std::optional<double> read_quota_cpus() {
-  // cgroup v2: "max 100000" or "150000 100000"; v1: two files.
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2) {
-    std::string quota;
-    double period = 0;
-    if (v2 >> quota >> period && quota != "max" && period > 0) return std::strtod(quota.c_str(), nullptr) / period;
-    return std::nullopt;
-  }
-  std::ifstream quota_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-  std::ifstream period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  double quota = 0, period = 0;
-  if (quota_file >> quota && period_file >> period && quota > 0 && period > 0) return quota / period;
-  return std::nullopt;
-}
-
 }  // namespace
 
 int default_thread_count() {
   int count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   cpu_set_t mask;
   if (sched_getaffinity(0, sizeof(mask), &mask) == 0) count = std::max(1, CPU_COUNT(&mask));
-  if (const auto quota = read_quota_cpus()) count = std::min(count, std::max(1, static_cast<int>(std::floor(*quota))));
+  if (const auto quota = cgroup_cpu_quota()) count = std::min(count, std::max(1, static_cast<int>(std::floor(*quota))));
   return count;
 }
 
