@@ -46,6 +46,7 @@ Result<BenchSeries> read_record(const json& record, size_t index) {
   TESSERA_ASSIGN_OR_RETURN(const int64_t generate, whole(record, index, "n_gen", true));
   TESSERA_ASSIGN_OR_RETURN(const int64_t depth, whole(record, index, "n_depth", false));
   TESSERA_ASSIGN_OR_RETURN(const int64_t streams, whole(record, index, "n_seqs", false));
+  TESSERA_ASSIGN_OR_RETURN(series.batch, whole(record, index, "n_batch", false));
   series.test = test_name(prompt, generate, depth, streams);
   series.weights = text_or(record, "weights", "stored");
   series.cache_types = text_or(record, "type_k", "f16") + "/" + text_or(record, "type_v", "f16");
@@ -60,10 +61,12 @@ Result<BenchSeries> read_record(const json& record, size_t index) {
   return series;
 }
 
+bool same_test(const BenchSeries& a, const BenchSeries& b) { return a.key() == b.key() && a.batch == b.batch; }
+
 std::vector<BenchSeries> pooled(std::span<const BenchSeries> series) {
   std::vector<BenchSeries> out;
   for (const BenchSeries& s : series) {
-    const auto same = std::ranges::find_if(out, [&](const BenchSeries& o) { return o.key() == s.key(); });
+    const auto same = std::ranges::find_if(out, [&](const BenchSeries& o) { return same_test(o, s); });
     if (same == out.end()) {
       out.push_back(s);
     } else {
@@ -130,10 +133,15 @@ Result<std::vector<BenchSeries>> read_series(std::string_view text) {
 std::vector<Comparison> compare_series(std::span<const BenchSeries> a, std::span<const BenchSeries> b,
                                        const CompareOptions& options) {
   std::vector<Comparison> out;
-  const std::vector<BenchSeries> all_b = pooled(b);
-  for (const BenchSeries& sa : pooled(a)) {
-    const auto match = std::ranges::find_if(all_b, [&](const BenchSeries& sb) { return sb.key() == sa.key(); });
-    if (match != all_b.end()) out.push_back(compare_pair(sa, *match, options));
+  const std::vector<BenchSeries> all_a = pooled(a), all_b = pooled(b);
+  for (const BenchSeries& sa : all_a) {
+    const auto same_key = [&](const BenchSeries& s) { return s.key() == sa.key(); };
+    const bool only = std::ranges::count_if(all_a, same_key) == 1 && std::ranges::count_if(all_b, same_key) == 1;
+    const auto match = std::ranges::find_if(
+        all_b, [&](const BenchSeries& sb) { return only ? same_key(sb) : same_test(sa, sb); });
+    if (match == all_b.end()) continue;
+    out.push_back(compare_pair(sa, *match, options));
+    if (!only) out.back().a.test += fmt::format(" b{}", sa.batch);
   }
   return out;
 }

@@ -24,10 +24,11 @@ struct CompareOptions {
 struct BenchSeries {
   std::string model, test;
   int64_t threads = 0;
+  int64_t batch = 0;  // tokens of a forward pass; 0: not told
   std::string weights = "stored", cache_types;
   std::vector<double> tokens_per_second;
 
-  std::string key() const;
+  std::string key() const;  // all but the batch: engines have different defaults
 };
 
 struct Comparison {
@@ -40,7 +41,8 @@ struct Comparison {
 // Errors name the record and the field.
 Result<std::vector<BenchSeries>> read_series(std::string_view text);
 
-// In A's order; tests with no partner are left out. Several records with the same key are pooled.
+// In A's order; tests with no partner are left out. Several records with the same key and batch are pooled. A partner has the
+// same batch or, where neither side has the test with more than one, any.
 std::vector<Comparison> compare_series(std::span<const BenchSeries> a, std::span<const BenchSeries> b,
                                        const CompareOptions& options);
 

@@ -112,7 +112,7 @@ double BenchEngine::ideal_seconds(const BenchCase& test, CoreState state) const 
   if (state == CoreState::kNear && limits.read_near_gb_per_s > 0) bandwidth = limits.read_near_gb_per_s;
   if (state == CoreState::kFar && limits.read_far_gb_per_s > 0) bandwidth = limits.read_far_gb_per_s;
   double rate = limits.f32_gops;
-  if (main_dtype_ != DType::kF32 && limits.bf16_gops > 0) rate = limits.bf16_gops;
+  if (main_dtype_ == DType::kBF16 && limits.bf16_gops > 0) rate = limits.bf16_gops;
   if (dtype_info(main_dtype_).quantized && limits.i8_gops > 0) rate = limits.i8_gops;
   if (bandwidth <= 0 || rate <= 0) return 0;
 
