@@ -110,10 +110,10 @@ Result<std::vector<DType>> parse_cache_types(std::string_view option, std::strin
   return types;
 }
 
-Result<std::vector<std::string>> parse_weight_choices(std::string_view option, std::string_view text) {
+Result<std::vector<std::string>> parse_weight_choices(std::string_view text) {
   std::vector<std::string> choices;
   for (const std::string_view part : split(text, ',')) {
-    if (!parse_weights(part).ok()) return invalid_argument("{} {}: expected stored, w8 or f32", option, part);
+    if (const auto choice = parse_weights(part); !choice.ok()) return choice.status();
     choices.push_back(lower(part));
   }
   return choices;

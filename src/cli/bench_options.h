@@ -56,7 +56,7 @@ Result<std::vector<int64_t>> parse_numbers(std::string_view option, std::string_
 Result<std::vector<std::pair<int64_t, int64_t>>> parse_pairs(std::string_view option, std::string_view text);  // "512,128;1,2"
 Result<std::vector<DType>> parse_cache_types(std::string_view option, std::string_view text);
 
-Result<std::vector<std::string>> parse_weight_choices(std::string_view option, std::string_view text);
+Result<std::vector<std::string>> parse_weight_choices(std::string_view text);
 
 // Every combination, ordered so that engines are reused.
 std::vector<BenchCase> expand_cases(const BenchOptions& options);

@@ -70,8 +70,8 @@ TEST(BenchOptions, WeightsAreAnotherEngine) {
   BenchOptions o;
   o.models = {"a"};
   o.generate_tokens = {};
-  EXPECT_FALSE(parse_weight_choices("--weights", "stored,w9").ok());
-  o.weights = *parse_weight_choices("--weights", "stored,w8");
+  EXPECT_FALSE(parse_weight_choices("stored,w9").ok());
+  o.weights = *parse_weight_choices("stored,w8");
   const auto cases = expand_cases(o);
   ASSERT_EQ(cases.size(), 2u);
   EXPECT_EQ(cases[1].weights, "w8");
@@ -200,6 +200,26 @@ TEST(BenchCompare, VerdictsNeedMoreThanChance) {
   EXPECT_EQ(slower.at(0).verdict, Comparison::Verdict::kSlower);
   EXPECT_NEAR(slower.at(0).ratio, 0.82 / 1.02, 1e-9);
   EXPECT_NE(comparison_table(slower, {}).find("SLOWER"), std::string::npos);
+}
+
+TEST(BenchCompare, BatchesAreTestsOfTheirOwn) {
+  const auto file = [](std::vector<std::pair<int, double>> batches) {
+    std::string lines;
+    for (const auto& [batch, seconds] : batches) {
+      auto record = bench_record(result_of({seconds, seconds, seconds, seconds}));
+      record["n_batch"] = batch;
+      lines += record.dump() + "\n";
+    }
+    return *read_series(lines);
+  };
+  const auto both = compare_series(file({{128, 1.0}, {512, 2.0}}), file({{512, 1.0}, {128, 1.0}}), {});
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_NEAR(both[0].ratio, 1, 1e-9);
+  EXPECT_NEAR(both[1].ratio, 2, 1e-9);
+  EXPECT_TRUE(both[1].a.test.ends_with(" b512")) << both[1].a.test;
+  // Another engine with another default.
+  EXPECT_EQ(compare_series(file({{512, 1.0}}), file({{2048, 1.0}}), {}).size(), 1u);
+  EXPECT_EQ(compare_series(file({{512, 1.0}}), file({{2048, 1.0}, {128, 1.0}}), {}).size(), 0u);
 }
 
 TEST(BenchCompare, PoolsLinesAndRefusesForeignText) {

@@ -41,7 +41,7 @@ Status parse_texts(const BenchTexts& texts, BenchOptions* o) {
   TESSERA_RETURN_IF_ERROR(
       collect(texts.pairs, &o->prompt_and_generate, [](const std::string& t) { return parse_pairs("-pg", t); }));
   TESSERA_RETURN_IF_ERROR(
-      collect(texts.weights, &o->weights, [](const std::string& t) { return parse_weight_choices("--weights", t); }));
+      collect(texts.weights, &o->weights, [](const std::string& t) { return parse_weight_choices(t); }));
   TESSERA_RETURN_IF_ERROR(collect(texts.k_types, &o->k_types, [](const std::string& t) { return parse_cache_types("-ctk", t); }));
   TESSERA_RETURN_IF_ERROR(collect(texts.v_types, &o->v_types, [](const std::string& t) { return parse_cache_types("-ctv", t); }));
   TESSERA_ASSIGN_OR_RETURN(o->output, parse_bench_format(texts.json ? "json" : texts.output));
@@ -78,7 +78,7 @@ void add_bench_verb(CLI::App& app, VerbRunner run) {
   const auto texts = std::make_shared<BenchTexts>();
   const auto options = std::make_shared<BenchOptions>();
   verb->add_option("-m,--model", options->models, "Model file or folder; repeatable")->delimiter(',');
-  verb->add_option("--weights", texts->weights, "Type of the matrices in memory: stored, w8, f32 (stored; see `tessera run --help`)");
+  verb->add_option("--weights", texts->weights, "Type of the matrices in memory: stored, w8, bf16, f32 (stored; see `tessera run --help`)");
   verb->add_option("-p,--n-prompt", texts->prompt, "Prompt tokens (512); lists and ranges as in 1-32*2 everywhere below");
   verb->add_option("-n,--n-gen", texts->generate, "Generated tokens (128)");
   verb->add_option("--pg", texts->pairs, "Prompt and generation together: 512,128 (also -pg)");

@@ -41,7 +41,7 @@ CLI::Option* add_count(CLI::App& app, const std::string& names, int64_t* value, 
 // The path of the shipped model: models/ beside or above the executable, or share/tessera/models of an installation.
 Result<std::string> default_model_path();
 
-// "stored", "w8" or "f32"; kInvalidArgument names the flag.
+// "stored", "w8", "bf16" or "f32"; kInvalidArgument names the flag.
 Result<WeightChoice> parse_weights(std::string_view name);
 
 // With the weights in the wanted type.

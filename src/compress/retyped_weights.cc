@@ -73,6 +73,13 @@ DType w8_type(const WeightInfo& info, bool tied) {
   return weight && head && fits && !dtype_info(info.dtype).quantized ? DType::kQ8_0 : info.dtype;
 }
 
+DType bf16_type(const WeightInfo& info, bool tied) {
+  const TensorRole role = place_of(info.name).role;
+  const bool multiplied = is_layer_matrix(role) || role == TensorRole::kOutput || (tied && role == TensorRole::kEmbedding);
+  const bool wide = info.dtype == DType::kF16 || info.dtype == DType::kF32;
+  return multiplied && wide && info.shape.rank() == 2 ? DType::kBF16 : info.dtype;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<WeightSource>> retype_weights(std::unique_ptr<WeightSource> weights,
@@ -100,6 +107,7 @@ Result<std::unique_ptr<WeightSource>> choose_weights(std::unique_ptr<WeightSourc
   const bool tied = weights->find("output.weight") == nullptr;
   return retype_weights(std::move(weights), [&](const WeightInfo& info) {
     if (choice == WeightChoice::kW8) return w8_type(info, tied);
+    if (choice == WeightChoice::kBf16) return bf16_type(info, tied);
     return block_format(info.dtype) != nullptr ? DType::kF32 : info.dtype;
   });
 }

@@ -19,7 +19,8 @@ Result<std::unique_ptr<WeightSource>> retype_weights(std::unique_ptr<WeightSourc
 
 enum class WeightChoice {
   kStored,
-  kW8,   // the matrices of the layers; the output head as for q8_0: a float one becomes q8_0, others stay
+  kW8,  // the matrices of the layers; the output head as for q8_0: a float one becomes q8_0, others stay
+  kBf16,  // matrices of f16 and f32, which then multiply in bf16; other types stay
   kF32,  // everything, exactly
 };
 Result<std::unique_ptr<WeightSource>> choose_weights(std::unique_ptr<WeightSource> weights, WeightChoice choice);

@@ -32,6 +32,20 @@ TEST(RetypedWeights, W8TakesTheMatricesOfTheLayers) {
   EXPECT_EQ(type_in(*fixture("qwen2-tied", WeightChoice::kW8), "token_embd.weight"), DType::kQ8_0);
 }
 
+TEST(RetypedWeights, Bf16IsForMatricesOfWiderFloats) {
+  const auto weights = fixture("llama-gqa", WeightChoice::kBf16);
+  EXPECT_EQ(type_in(*weights, "blk.0.attn_q.weight"), DType::kBF16);
+  EXPECT_EQ(type_in(*weights, "output.weight"), DType::kBF16);
+  EXPECT_EQ(type_in(*weights, "blk.0.attn_norm.weight"), DType::kF32);
+  EXPECT_EQ(type_in(*weights, "token_embd.weight"), DType::kF32);
+  EXPECT_EQ(type_in(*fixture("qwen2-tied", WeightChoice::kBf16), "token_embd.weight"), DType::kBF16);
+  auto quantized = open_checkpoint(TESSERA_SOURCE_DIR "/models/tessera-stories-5m-q8_0.gguf");
+  ASSERT_TRUE(quantized.ok());
+  const auto kept = choose_weights(std::move(quantized->weights), WeightChoice::kBf16);
+  ASSERT_TRUE(kept.ok());
+  EXPECT_EQ(type_in(**kept, "blk.0.attn_q.weight"), DType::kQ8_0);
+}
+
 TEST(RetypedWeights, RowsAreThoseOfTheFileRounded) {
   const auto stored = fixture("llama-gqa", WeightChoice::kStored), w8 = fixture("llama-gqa", WeightChoice::kW8);
   const WeightInfo &from = *stored->find("blk.1.ffn_down.weight"), &to = *w8->find("blk.1.ffn_down.weight");
