@@ -11,11 +11,15 @@
 //   y = sum over groups g of  x_scale[g] * a[g],   a[g] = fma over blocks b in g of  float(dot[b]) * w_scale[b]
 //   dot[b] = sum over 32 columns of (code - offset) * x        exact in int32, so its order is free
 //
-// plus, for formats with a minimum per block, float(sum of x) * bias[b]. Super-blocks, whose scales and minima are small
-// integers times one number of the group, stay integers for a whole group, half blocks of 16 columns as well:
+// plus, for formats with a minimum per block, float(sum of x) * bias[b]. Super-blocks of K types (int_scales), whose scales are
+// small integers times one d and whose minima are small integers times one d_min, stay integers for a whole group, with half
+// blocks of 16 columns in the place of blocks in some:
 //
-//   a[g] = fma(float(sum over b in g of min[b] * sum of x[b]), -d_min, float(sum over b in g of scale[b] * dot[b]) * d)
+//   a[g] = float(sum over b in g of scale[b] * dot[b]) * d,   then, with minima,
+//   a[g] = fma(float(sum over b in g of min[b] * sum of x[b]), -d_min, a[g])
 //
+// The largest sums, from whatever bytes a file holds: 16 half blocks of 16 columns, |code - offset| <= 32, |x| <= 128, |scale|
+// <= 128 are 134 million; 8 blocks of 32 columns, codes to 31, scales to 255 are 259 million. Both fit an int32.
 // Float weights (F32, F16, BF16) are summed by fused multiply-adds in column order.
 #ifndef TESSERA_KERNELS_MATMUL_KERNELS_H_
 #define TESSERA_KERNELS_MATMUL_KERNELS_H_
@@ -61,7 +65,7 @@ struct BlockKindInfo {
   int halves;        // scales of a block
   bool offset;       // codes have one, taken off by the start value of the integer sums
   bool bias;         // per block, times the sum of its activations
-  bool int_scales;   // small integers times one float of the group
+  bool int_scales;   // scales are small integers times one float of the group
   bool mins;         // small integers, summed for a whole group
 };
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -172,6 +173,91 @@ TEST(MatmulKernels, LargestCodesAndActivationsGiveTheSameBitsInEveryLayer) {
               << name << " many codec " << c;
         }
       }
+    }
+  }
+}
+
+// Super-blocks multiply sums by scales in 32 bits: with the largest of both nothing wraps around.
+TEST(MatmulKernels, LargestIntegerScalesGiveTheSameBitsInEveryLayer) {
+  const auto tables = layers();
+  const MatmulKernels& generic = tables[0].second;
+  constexpr int64_t cols = kBlocks * kBlockCols;
+  struct Case {
+    PackedCodec codec;
+    int head, blocks_at, block_bytes;  // f16 numbers before the scales, codes
+    uint8_t scale;
+    double product;  // scale * (code - offset), by code 0 and the largest
+    double largest;
+  };
+  constexpr int r = kPanelRows;
+  const Case cases[] = {{kPackedQ6_K, 2 * r, 18 * r, 24 * r, 0x80, -128.0 * -32, -128.0 * 31},
+                        {kPackedQ6_K, 2 * r, 18 * r, 24 * r, 0x7f, 127.0 * -32, 127.0 * 31},
+                        {kPackedQ3_K, 2 * r, 18 * r, 12 * r, 0x80, -128.0 * -4, -128.0 * 3},
+                        {kPackedQ5_K, 4 * r, 20 * r, 20 * r, 0xff, 0, 255.0 * 31},
+                        {kPackedQ4_K, 4 * r, 20 * r, 16 * r, 0xff, 0, 255.0 * 15},
+                        {kPackedQ2_K, 4 * r, 20 * r, 8 * r, 0x0f, 0, 15.0 * 3}};
+  for (const Case& c : cases) {
+    const bool mins = c.head == 4 * r;
+    for (uint8_t code : {0x00, 0xff}) {
+      std::vector<uint8_t> panel(packed_panel_bytes(c.codec, cols));
+      const int group_bytes = packed_codec_info(c.codec).group_bytes;
+      for (size_t g = 0; g < panel.size(); g += static_cast<size_t>(group_bytes)) {
+        uint8_t* group = panel.data() + g;
+        const uint16_t d = 0x2000;  // 2^-7; d_min is zero
+        for (int row = 0; row < r; ++row) std::memcpy(group + 2 * row, &d, 2);
+        std::fill(group + c.head, group + c.blocks_at, c.scale);
+        std::fill(group + c.blocks_at, group + group_bytes, code);
+      }
+      for (float value : {1.0f, -1.0f}) {
+        SCOPED_TRACE("codec " + std::to_string(c.codec) + " scale " + std::to_string(c.scale) + " code " +
+                     std::to_string(code) + (mins ? " with minima" : ""));
+        const std::vector<float> x(cols, value), add(kPanelRows);
+        Tile tile = make_tile(cols, 1, kMostGroupBlocks);
+        generic.quantize_blocks(x.data(), cols, cols, tile.view);
+        const auto want = run_few(generic, c.codec, panel, tile, kBlocks, add.data());
+        const double exact = double(cols) * value * (code == 0 ? c.product : c.largest) / 128;
+        for (float v : want) ASSERT_NEAR(v, exact, std::fabs(exact) * 1e-6);
+        for (const auto& [name, table] : tables) {
+          EXPECT_TRUE(same_bits(run_few(table, c.codec, panel, tile, kBlocks, add.data()), want)) << name << " few";
+          EXPECT_TRUE(same_bits(run_many(table, c.codec, panel, tile, kBlocks, add.data()), want)) << name << " many";
+        }
+      }
+    }
+  }
+}
+
+// What is no number comes out as no number, in every layer, and only where it went in.
+TEST(MatmulKernels, InfinitiesAndNansArriveInEveryLayer) {
+  const auto tables = layers();
+  constexpr int64_t cols = kBlocks * kBlockCols;
+  constexpr int bad_row = 5;
+  for (int c = 0; c < kBlockCodecs; ++c) {
+    const auto codec = static_cast<PackedCodec>(c);
+    const int64_t group_blocks = block_kind_info(packed_codec_info(codec).kind).group_blocks;
+    const auto x = normal_values(cols, 3);
+    const std::vector<float> add(kPanelRows);
+    for (uint16_t d : {0x7c00, 0x7e00}) {  // infinity, NaN
+      if (codec == kPackedMXFP4) continue;  // its scales are powers of two
+      auto panel = random_panel(codec, cols);
+      std::memcpy(panel.data() + 2 * bad_row, &d, 2);
+      Tile tile = make_tile(cols, 1, group_blocks);
+      tables[0].second.quantize_blocks(x.data(), cols, cols, tile.view);
+      for (const auto& [name, table] : tables) {
+        for (const auto& y : {run_few(table, codec, panel, tile, kBlocks, add.data()),
+                              run_many(table, codec, panel, tile, kBlocks, add.data())}) {
+          for (int row = 0; row < kPanelRows; ++row) {
+            EXPECT_EQ(std::isfinite(y[row]), row != bad_row) << name << " codec " << c << " row " << row;
+          }
+        }
+      }
+    }
+    auto endless = x;
+    endless[7] = std::numeric_limits<float>::infinity();
+    const auto panel = random_panel(codec, cols);
+    for (const auto& [name, table] : tables) {
+      Tile tile = make_tile(cols, 1, group_blocks);
+      table.quantize_blocks(endless.data(), cols, cols, tile.view);
+      for (float v : run_few(table, codec, panel, tile, kBlocks, add.data())) EXPECT_TRUE(std::isnan(v)) << name << " codec " << c;
     }
   }
 }

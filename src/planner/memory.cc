@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kInputBytes = 2;           // per element of a matrix input: bf16, or int8 codes with their scales
 constexpr double kVocabularyBytes = 250;    // per token: its text, score, places in the tokenizer's tables; 180 to 350 were seen
-constexpr double kThreadBytes = 608 << 10;  // scratch of a worker in ops/linear.cc, touched stack
+constexpr double kThreadBytes = 616 << 10;  // scratch of a worker in ops/linear.cc, touched stack
 
 constexpr double kHugePage = 2 << 20;
 constexpr double kMostLayersLaidOut = 256;  // of deeper models the first so many stand for all

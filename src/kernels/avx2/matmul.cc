@@ -29,10 +29,9 @@ TESSERA_STATIC_INLINE __m256 negate(__m256 v) { return _mm256_xor_ps(v, _mm256_s
 TESSERA_STATIC_INLINE __m256i pair_up(__m128i a, __m128i b) { return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)); }
 
 // A block's integer sum times its scale, added to the sum of its group: as integers where scales are, or as floats.
-// `zero`: the sum so far, which is then not read.
-TESSERA_STATIC_INLINE __m256i add_scaled(__m256i sum, __m256i dot, __m256i scale, bool zero) {
-  const __m256i y = _mm256_mullo_epi32(dot, scale);
-  return zero ? y : _mm256_add_epi32(sum, y);
+// `zero`: the sum so far, which is then not read. (Groups of integers are never unrolled: theirs begin with zeros.)
+TESSERA_STATIC_INLINE __m256i add_scaled(__m256i sum, __m256i dot, __m256i scale, bool) {
+  return _mm256_add_epi32(sum, _mm256_mullo_epi32(dot, scale));
 }
 TESSERA_STATIC_INLINE __m256 add_scaled(__m256 sum, __m256i dot, __m256 scale, bool zero) {
   const __m256 y = _mm256_cvtepi32_ps(dot);
@@ -547,7 +546,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
   const Packed<codec> w{panel};
   constexpr BlockLayout layout = block_layout(codec);
   constexpr BlockKindInfo info = block_kind_info(layout.kind);
-  constexpr int halves = info.halves;
+  constexpr int halves = info.halves, group = info.group_blocks;
   out.offset_shift = layout.offset_shift < 0 && steps_per_sum(codec) == 4 ? kNoOffset5 : layout.offset_shift;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
   out.code_stride = codec == kPackedQ8_0 ? layout.group_bytes : 1024;
@@ -561,8 +560,9 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), w.code(b, step, strip));
         }
       }
-      _mm256_storeu_ps(out.scale + (info.int_scales ? i / info.group_blocks : i) * kR + 8 * strip, w.scale(b, strip));
+      if (!info.int_scales) _mm256_storeu_ps(out.scale + i * kR + 8 * strip, w.scale(b, strip));
       if constexpr (info.int_scales) {
+        if (i % group == 0) _mm256_storeu_ps(out.scale + i / group * kR + 8 * strip, w.scale(b, strip));
         for (int half = 0; half < halves; ++half) {
           auto* to = out.int_scale + (i * halves + half) * kR + 8 * strip;
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), w.int_scale(b, half, strip));
@@ -575,7 +575,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           auto* to = out.mins + (i / of_pair * kR + 8 * strip) * 2;
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), w.mins(b, strip));
         }
-        _mm256_storeu_ps(out.neg_d_min + i / kMostGroupBlocks * kR + 8 * strip, w.neg_d_min(b, strip));
+        if (i % group == 0) _mm256_storeu_ps(out.neg_d_min + i / group * kR + 8 * strip, w.neg_d_min(b, strip));
       }
     }
   }

@@ -1,14 +1,16 @@
 // Matmul of block-quantized weights on vpdpbusd (AVX-512 VNNI): 64 multiply-adds per instruction.
 //
 // Few tokens: Tile over Packed, which unpacks codes in registers from the panel as it streams by; every byte of weights is
-// read once from memory. 32 rows x up to 6 tokens: 12 registers of integer sums and 12 of float sums. Many tokens:
+// read once from memory. 32 rows x up to 6 tokens: 12 registers of block sums and 12 of group sums. Many tokens:
 // UnpackedTile reads bytes that a panel's range was expanded to, 16 rows at a time. Weights are the unsigned operand,
 // broadcast activations the signed one, and the offset of the codes enters as the start value of the integer sum, so that a
 // step of 4 columns is nothing but dot products.
 //
 // Cost per block of 32 columns and 12 (row vector, token) pairs: 96 dot products, 12 conversions (other port), 12 fused
 // multiply-adds; per group of columns with one activation scale 12 more. Bound: 84 % of the vpdpbusd peak with groups of 64
-// columns, 96 / (96 + 12 + 3) = 86.5 % with 128.
+// columns, 96 / (96 + 12 + 3) = 86.5 % with 128. Super-blocks multiply and add integers instead (vpmulld, vpaddd), which is as
+// fast with many tokens (2 % slower), and with one token 10 % faster: there the registers that vector results wait in limit how
+// far the core looks ahead in the stream, and scales stay 3 results a block where they were 5 (docs/performance.md).
 #include <immintrin.h>
 
 #include <type_traits>
@@ -646,7 +648,7 @@ template <int codec>
 void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& out) {
   const Packed<codec, true> w{panel};
   constexpr BlockKindInfo info = block_kind_info(Packed<codec, true>::kKind);
-  constexpr int halves = info.halves;
+  constexpr int halves = info.halves, group = info.group_blocks;
   constexpr int offset = Packed<codec, true>::kShift < 0 ? 0 : (halves == 2 ? 32 : 128) - (1 << Packed<codec, true>::kShift);
   out.offset_shift = Packed<codec, true>::kShift < 0 ? -1 : halves == 2 ? 5 : 7;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
@@ -661,8 +663,9 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           _mm512_storeu_si512(out.code_memory + i * kUnpackedBlockBytes + step * 128 + 64 * h, code);
         }
       }
-      _mm512_storeu_ps(out.scale + (info.int_scales ? i / info.group_blocks : i) * kR + 16 * h, w.scale(b, h));
+      if (!info.int_scales) _mm512_storeu_ps(out.scale + i * kR + 16 * h, w.scale(b, h));
       if constexpr (info.int_scales) {
+        if (i % group == 0) _mm512_storeu_ps(out.scale + i / group * kR + 16 * h, w.scale(b, h));
         for (int half = 0; half < halves; ++half) {
           _mm512_storeu_si512(out.int_scale + (i * halves + half) * kR + 16 * h, w.int_scale(b, half, h));
         }
@@ -671,7 +674,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       if constexpr (info.mins) {
         constexpr int64_t of_pair = 2 / halves;
         if (i % of_pair == 0) _mm512_storeu_si512(out.mins + (i / of_pair * kR + 16 * h) * 2, w.mins(b, h));
-        _mm512_storeu_ps(out.neg_d_min + i / kMostGroupBlocks * kR + 16 * h, w.neg_d_min(b, h));
+        if (i % group == 0) _mm512_storeu_ps(out.neg_d_min + i / group * kR + 16 * h, w.neg_d_min(b, h));
       }
     }
   }

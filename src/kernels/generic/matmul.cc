@@ -155,7 +155,8 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       }
     }
     for (int r = 0; r < kR; ++r) {
-      out.scale[(info.int_scales ? i / info.group_blocks : i) * kR + r] = scale_at(codec, group, b, r);
+      if (!info.int_scales) out.scale[i * kR + r] = scale_at(codec, group, b, r);
+      if (info.int_scales && b == 0) out.scale[i / info.group_blocks * kR + r] = scale_at(codec, group, b, r);
       for (int h = 0; h < halves && info.int_scales; ++h) {
         out.int_scale[(i * halves + h) * kR + r] = int_scale_at(codec, group, b, h, r);
       }

@@ -6,8 +6,8 @@
 // multiplies signed by signed bytes: codes up to 127 go in as they are, those with offset 128 are made signed by
 // flipping their top bit. Activations stand as [step][token][4]: 16 bytes are loaded and the instruction picks the
 // token's lane. A tile is up to 8 tokens x 8 rows (16 sums in 32 registers), 16 rows for 2 or 3 tokens, the whole panel
-// for one, so that one token walks the panel once. Bound: the sdot rate, less two operations (convert, multiply-add)
-// per 8 sdot. Checked for correctness only, never timed: docs/performance.md.
+// for one, so that one token walks the panel once. Bound: the sdot rate, less two operations (convert, multiply-add;
+// super-blocks one) per 8 sdot. Checked for correctness only, never timed: docs/performance.md.
 #ifndef TESSERA_KERNELS_NEON_BLOCK_TILE_H_
 #define TESSERA_KERNELS_NEON_BLOCK_TILE_H_
 

@@ -193,7 +193,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
   const Packed<codec> w{panel};
   constexpr BlockLayout layout = block_layout(codec);
   constexpr BlockKindInfo info = block_kind_info(layout.kind);
-  constexpr int halves = info.halves;
+  constexpr int halves = info.halves, group = info.group_blocks;
   out.offset_shift = layout.offset_shift;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
   out.code_stride = codec == kPackedQ8_0 ? layout.group_bytes : 1024;
@@ -206,8 +206,9 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           vst1q_u8(out.code_memory + i * 1024 + step * 128 + 16 * v, w.code(b, step, v));
         }
       }
-      vst1q_f32(out.scale + (info.int_scales ? i / info.group_blocks : i) * kR + 4 * v, w.scale(b, v));
+      if (!info.int_scales) vst1q_f32(out.scale + i * kR + 4 * v, w.scale(b, v));
       if constexpr (info.int_scales) {
+        if (i % group == 0) vst1q_f32(out.scale + i / group * kR + 4 * v, w.scale(b, v));
         for (int half = 0; half < halves; ++half) {
           vst1q_s32(out.int_scale + (i * halves + half) * kR + 4 * v, w.int_scale(b, half, v));
         }
@@ -216,7 +217,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       if constexpr (info.mins) {
         constexpr int64_t of_pair = 2 / halves;
         if (i % of_pair == 0) vst2_s16(out.mins + (i / of_pair * kR + 4 * v) * 2, w.mins(b, v));
-        vst1q_f32(out.neg_d_min + i / kMostGroupBlocks * kR + 4 * v, w.neg_d_min(b, v));
+        if (i % group == 0) vst1q_f32(out.neg_d_min + i / group * kR + 4 * v, w.neg_d_min(b, v));
       }
     }
   }
