@@ -11,18 +11,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "base/aligned.h"
-#include "base/cpu_features.h"
 #include "kernels/kernels.h"
 #include "kernels/packed_codec.h"
 #include "ops/linear.h"
 #include "probe/core_latency.h"
-#include "probe/loops.h"
+#include "probe/limits_now.h"
 #include "probe/machine.h"
 
 namespace tessera::bench {
@@ -44,30 +42,11 @@ double core_to_core_ns() {
   return sample_core_state(cpus).one_way_ns;
 }
 
-double read_bandwidth(ThreadPool& pool, const AlignedBytes& data) {
-  const ReadLoop read = best_read_loop(cpu_features());
-  const auto start = Clock::now();
-  pool.parallel_for(static_cast<int64_t>(data.size()), 1 << 20, [&](int64_t begin, int64_t end, int) {
-    read(data.data() + begin, static_cast<uint64_t>(end - begin));
-  });
-  return static_cast<double>(data.size()) / since(start) / 1e9;
-}
-
-// The peak of the instruction that a weight type is multiplied with, 1e9 operations per second.
-double peak_of(ThreadPool& pool, DType dtype, int64_t iterations) {
-  const PeakType wanted = dtype == DType::kF32 || dtype == DType::kF16 ? PeakType::kF32
-                          : dtype == DType::kBF16                      ? PeakType::kBF16
-                                                                       : PeakType::kI8;
-  const PeakLoop* best = nullptr;  // the widest of that type; of f32 where the processor has none
-  for (const PeakLoop& loop : all_peak_loops()) {
-    const bool runs = (loop.features & cpu_features()) == loop.features;
-    const bool stands_in = loop.type == PeakType::kF32 && (best == nullptr || best->type == PeakType::kF32);
-    if (runs && (loop.type == wanted || stands_in)) best = &loop;
-  }
-  std::vector<double> done(static_cast<size_t>(pool.threads()));
-  const auto start = Clock::now();
-  pool.run([&](int thread) { done[static_cast<size_t>(thread)] = best->run(iterations); });
-  return std::accumulate(done.begin(), done.end(), 0.0) / since(start) / 1e9;
+// The peak of the instruction that a weight type is multiplied with.
+PeakType peak_of(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 ? PeakType::kF32
+         : dtype == DType::kBF16                      ? PeakType::kBF16
+                                                      : PeakType::kI8;
 }
 
 struct Shape {
@@ -162,7 +141,7 @@ void bench_one(ThreadPool& pool, const Options& options, const AlignedBytes& dat
     // The limit is measured next to every repeat: on a shared machine both change from second to second.
     std::vector<double> seconds, fractions;
     for (int r = 0; r < options.repeats + 1; ++r) {
-      const double limit = tokens < 32 ? read_bandwidth(pool, data) : peak_of(pool, dtype, 60000);
+      const double limit = tokens < 32 ? read_gb_per_s(pool, data) : peak_gops(pool, peak_of(dtype), 60000);
       const auto walk = [&](size_t times) {
         for (size_t i = 0; i < times; ++i) {
           arena.reset();
@@ -200,8 +179,8 @@ int run(int argc, char** argv) {
   std::memset(data.data(), 1, data.size());
   const auto report = [&](const char* when) {
     std::printf("%s: core to core %.0f ns  read %.1f GB/s  int8 %.0f  bf16 %.0f  f32 %.0f GOP/s\n", when, core_to_core_ns(),
-                read_bandwidth(pool, data), peak_of(pool, DType::kQ8_0, 1000000), peak_of(pool, DType::kBF16, 1000000),
-                peak_of(pool, DType::kF32, 1000000));
+                read_gb_per_s(pool, data), peak_gops(pool, PeakType::kI8, 1000000), peak_gops(pool, PeakType::kBF16, 1000000),
+                peak_gops(pool, PeakType::kF32, 1000000));
   };
   std::printf("%d threads\n", pool.threads());
   report("before");

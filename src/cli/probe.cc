@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "formats/text.h"
+#include "probe/limits_now.h"
 #include "probe/statistics.h"
 
 namespace tessera {
@@ -122,6 +123,19 @@ Status run_probe(const ProbeVerbOptions& options) {
 Status print_core_state() {
   const CoreStateSample sample = sample_core_state(machine_info().cpus);
   fmt::print("{}\n", json{{"state", to_string(sample.state)}, {"one_way_ns", sample.one_way_ns}}.dump());
+  return {};
+}
+
+Status print_limits_now(int threads) {
+  const LimitsNow now = measure_limits_now(threads);
+  fmt::print("{}\n", json{{"state", to_string(now.state.state)},
+                          {"one_way_ns", now.state.one_way_ns},
+                          {"read_gb_per_s", now.read_gb_per_s},
+                          {"read_one_gb_per_s", now.read_one_gb_per_s},
+                          {"i8_gops", now.i8_gops},
+                          {"bf16_gops", now.bf16_gops},
+                          {"f32_gops", now.f32_gops}}
+                         .dump());
   return {};
 }
 

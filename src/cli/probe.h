@@ -33,6 +33,9 @@ Status run_probe(const ProbeVerbOptions& options);
 // {"state":"near","one_way_ns":31.2}: for scripts that label their samples.
 Status print_core_state();
 
+// {"state":"near","one_way_ns":31.2,"read_gb_per_s":35.6,"read_one_gb_per_s":31.9,"i8_gops":...}: the limits of this moment.
+Status print_limits_now(int threads);
+
 }  // namespace tessera
 
 #endif  // TESSERA_CLI_PROBE_H_

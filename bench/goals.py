@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Measures the table "Goals" of docs/performance.md: every test with its goal, what was reached, and the fraction of the limits.
+
+    bench/goals.py --tessera build/release/apps/tessera --models /tmp/models --rounds 5 --out samples.jsonl
+
+Makes the models (random weights in real shapes, `tessera synth`, 8 GB in all) where they are missing. One process per sample, the tests
+take turns; before and after each sample the limits of that moment are read (`tessera probe --limits`), because on a shared machine they
+change from second to second. A sample counts for a state of the cores if both readings were in it and agree within a
+tenth. --only NAME measures some tests, --table FILE prints the table of samples taken earlier. Standard library only.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+MODELS = {  # file: shape, type
+    "tiny-q4_0": ("tinyllama-1.1b", "q4_0"),
+    "tiny-q8_0": ("tinyllama-1.1b", "q8_0"),
+    "tiny-q4_k_m": ("tinyllama-1.1b", "q4_k_m"),
+    "tiny-bf16": ("tinyllama-1.1b", "bf16"),
+    "tiny-f16": ("tinyllama-1.1b", "f16"),
+    "3b-q4_0": ("llama-3.2-3b", "q4_0"),
+}
+
+
+@dataclass(frozen=True)
+class Goal:
+    name: str
+    model: str
+    arguments: str
+    rate: float = 0  # tokens per second
+    near: float = 0  # fraction of the read bandwidth, in the near state
+    far: float = 0
+    of_peak: float = 0  # fraction of the multiply-add peak
+    peak: str = ""      # which: i8_gops, bf16_gops or f32_gops
+    busy: bool = False
+
+    def threads(self):
+        words = self.arguments.split()
+        return int(words[words.index("-t") + 1]) if "-t" in words else 0
+
+
+GOALS = [
+    Goal("prefill 512, Q4_0", "tiny-q4_0", "-p 512 -n 0 -r 2", rate=355, peak="i8_gops"),
+    Goal("prefill 512, Q8_0", "tiny-q8_0", "-p 512 -n 0 -r 2", rate=355, peak="i8_gops"),
+    Goal("prefill 512, Q4_K_M", "tiny-q4_k_m", "-p 512 -n 0 -r 2", rate=320, peak="i8_gops"),
+    Goal("prefill 512, BF16", "tiny-bf16", "-p 512 -n 0 -r 2", rate=200, peak="bf16_gops"),
+    Goal("prefill 512, F16", "tiny-f16", "-p 512 -n 0 -r 1", peak="f32_gops"),
+    Goal("prefill 512, F16 with --weights bf16", "tiny-f16", "-p 512 -n 0 -r 2 --weights bf16", peak="bf16_gops"),
+    Goal("prefill 2048, Q4_0", "tiny-q4_0", "-p 2048 -n 0 -r 1", rate=300, peak="i8_gops"),
+    Goal("prefill 512, W8", "tiny-bf16", "-p 512 -n 0 -r 2 --weights w8", of_peak=0.85, peak="i8_gops"),
+    Goal("decode, Q4_0", "tiny-q4_0", "-p 0 -n 64 -r 2", near=0.92, far=0.85),
+    Goal("decode, Q8_0", "tiny-q8_0", "-p 0 -n 64 -r 2", near=0.92, far=0.85),
+    Goal("decode, Q4_K_M", "tiny-q4_k_m", "-p 0 -n 64 -r 2", near=0.92, far=0.85),
+    Goal("decode, BF16", "tiny-bf16", "-p 0 -n 48 -r 2", near=0.92, far=0.85),
+    Goal("decode, W8", "tiny-bf16", "-p 0 -n 64 -r 2 --weights w8"),
+    Goal("decode, 1 thread, Q4_0", "tiny-q4_0", "-t 1 -p 0 -n 48 -r 2", near=0.90, far=0.90),
+    Goal("decode at depth 4096, Q4_0, f16 cache", "tiny-q4_0", "-p 0 -n 64 -d 4096 -ctk f16 -ctv f16 -r 2", rate=45),
+    Goal("decode at depth 4096, Q4_0, bf16 cache", "tiny-q4_0", "-p 0 -n 64 -d 4096 -r 2"),
+    Goal("decode at depth 16384, Q4_0, q8_0 cache", "tiny-q4_0", "-p 0 -n 24 -d 16384 -ctk q8_0 -ctv q8_0 -r 1",
+         near=0.667, far=0.667),
+    Goal("8 sequences, Q4_0", "tiny-q4_0", "-p 0 -n 32 -npl 8 -r 2", rate=260),
+    Goal("16 sequences, Q8_0", "tiny-q8_0", "-p 0 -n 32 -npl 16 -r 2", rate=260),
+    Goal("32 sequences, Q4_0", "tiny-q4_0", "-p 0 -n 32 -npl 32 -r 2", rate=300),
+    Goal("3B, prefill 512, Q4_0", "3b-q4_0", "-p 512 -n 0 -r 1", rate=120, peak="i8_gops"),
+    Goal("3B, decode, Q4_0", "3b-q4_0", "-p 0 -n 32 -r 2", near=0.92, far=0.85),
+    Goal("decode beside a busy thread, Q4_0", "tiny-q4_0", "-p 0 -n 64 -r 3", busy=True),
+]
+BUSY_OF = "decode, Q4_0"  # the same without company
+BUSY_GOAL = 0.5
+
+
+def limits(program):
+    return json.loads(subprocess.run([*program, "probe", "--limits"], check=True, capture_output=True, text=True).stdout)
+
+
+def bytes_of_step(goal, record):
+    """What one decode step reads: packed weights, and the cache at the middle of the test."""
+    layers, kv_elements = 22, 4 * 64 * 2  # TinyLlama-1.1B; the 3B test has no depth
+    words = goal.arguments.split()
+    if "-d" not in words:
+        return record["packed_bytes"]
+    element = {"bf16": 2, "f16": 66 / 32, "q8_0": 68 / 64}[words[words.index("-ctk") + 1] if "-ctk" in words else "bf16"]
+    tokens = record["n_depth"] + record["n_gen"] / 2
+    return record["packed_bytes"] + tokens * layers * kv_elements * element
+
+
+def take(program, folder, goal):
+    before = limits(program)
+    hog = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if goal.busy else None
+    try:
+        command = [*program, "bench", "-m", os.path.join(folder, goal.model + ".gguf"), *goal.arguments.split(), "-o", "json"]
+        record = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)[0]
+    finally:
+        if hog:
+            hog.kill()
+            hog.wait()
+    return {"test": goal.name, "arguments": goal.arguments, "model": goal.model, "before": before, "after": limits(program),
+            "tokens_per_second": statistics.median(record["samples_ts"]), "samples": record["samples_ts"],
+            "states": record["samples_core_state"], "others": record["samples_other_cpus"],
+            "step_bytes": bytes_of_step(goal, record), "limit_fraction": record.get("limit_fraction"),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+
+
+def state_of(sample):
+    """near or far when nothing moved, else changing."""
+    states = {sample["before"]["state"], sample["after"]["state"], *sample["states"]}
+    reads = [sample[when]["read_gb_per_s"] for when in ("before", "after")]
+    steady = len(states) == 1 and max(reads) < 1.1 * min(reads)
+    return states.pop() if steady else "changing"
+
+
+def fraction_of_read(goal, sample):
+    field = "read_one_gb_per_s" if goal.threads() == 1 else "read_gb_per_s"
+    read = (sample["before"][field] + sample["after"][field]) / 2
+    return sample["tokens_per_second"] * sample["step_bytes"] / 1e9 / read
+
+
+def middle(values, digits, factor=1):
+    values = [factor * v for v in values]
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f}, {len(values)})"
+
+
+def flops_per_token(goal):
+    """Products of a prompt of 512 or 2048 tokens, logits of the last one only; attention causal."""
+    tokens = int(goal.arguments.split()[1])
+    layers, dim, ff, kv, heads_dim = (28, 3072, 8192, 1024, 3072) if goal.model.startswith("3b") else (22, 2048, 5632, 256, 2048)
+    matrices = 2 * layers * (2 * dim * heads_dim + 2 * dim * kv + 3 * dim * ff)
+    return matrices + 2 * layers * 2 * heads_dim * tokens / 2
+
+
+def rows_of(goal, samples, quiet):
+    """One line of the table per state."""
+    mine = [s for s in samples if s["test"] == goal.name]
+    decode = not goal.peak and "-npl" not in goal.arguments and not goal.busy
+    for state in ("near", "far", "changing"):
+        chosen = [s for s in mine if state_of(s) == state]
+        if not chosen or (state == "changing" and len(chosen) < len(mine)):
+            continue
+        rates = [s["tokens_per_second"] for s in chosen]
+        of_limit, reached, goal_text = "", "", ""
+        if goal.rate:
+            goal_text, reached = f"{goal.rate:.0f}", statistics.median(rates) >= goal.rate
+        if decode:
+            fractions = [fraction_of_read(goal, s) for s in chosen]
+            of_limit = middle(fractions, 0, 100) + " % of reading"
+            least = goal.near if state == "near" else goal.far
+            if least:
+                goal_text, reached = f"{100 * least:.0f} % of reading", statistics.median(fractions) >= least
+        elif goal.peak:
+            fractions = [s["tokens_per_second"] * flops_per_token(goal) / 1e9 / max(s["before"][goal.peak], s["after"][goal.peak])
+                         for s in chosen]
+            of_limit = middle(fractions, 0, 100) + " % of the peak"
+            if goal.of_peak:
+                goal_text, reached = f"{100 * goal.of_peak:.0f} % of the peak", statistics.median(fractions) >= goal.of_peak
+        elif goal.busy and quiet.get(state):
+            share = statistics.median(rates) / quiet[state]
+            of_limit, goal_text = f"{100 * share:.0f} % of the quiet rate", f"{100 * BUSY_GOAL:.0f} %"
+            reached = share >= BUSY_GOAL
+        if state == "changing" and not goal.rate:
+            goal_text, reached = "", ""
+        mark = {True: "yes", False: "no", "": ""}[reached]
+        yield f"| {goal.name} | {state} | {goal_text} | {middle(rates, 1)} | {of_limit} | {mark} |"
+
+
+def table(samples):
+    quiet = {}
+    for state in ("near", "far"):
+        rates = [s["tokens_per_second"] for s in samples if s["test"] == BUSY_OF and state_of(s) == state]
+        if rates:
+            quiet[state] = statistics.median(rates)
+    lines = ["| test | cores | goal | tokens/s: median (lowest-highest, samples) | of the limits of the same seconds | reached |",
+             "|---|---|--:|--:|--:|---|"]
+    for goal in GOALS:
+        lines += rows_of(goal, samples, quiet)
+    return "\n".join(lines)
+
+
+def make_models(program, folder, names):
+    os.makedirs(folder, exist_ok=True)
+    for name in names:
+        path = os.path.join(folder, name + ".gguf")
+        shape, kind = MODELS[name]
+        if not os.path.exists(path):
+            subprocess.run([*program, "synth", "--like", shape, "--type", kind, "-o", path], check=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tessera", default="build/release/apps/tessera")
+    parser.add_argument("--models", help="folder of the models; they are made where they are missing")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="tests whose names contain it")
+    parser.add_argument("--out", help="append every sample to this file, one JSON object a line")
+    parser.add_argument("--table", metavar="FILE", help="only print the table of these samples")
+    args = parser.parse_args()
+    if args.table:
+        with open(args.table, encoding="utf-8") as lines:
+            print(table([json.loads(line) for line in lines if line.strip()]))
+        return
+    if not args.models:
+        parser.error("--models: expected a folder")
+    goals = [g for g in GOALS if not args.only or any(text in g.name for text in args.only)]
+    program = [args.tessera]
+    make_models(program, args.models, dict.fromkeys(g.model for g in goals))
+    samples = []
+    for number in range(args.rounds):
+        for goal in goals:
+            sample = take(program, args.models, goal)
+            samples.append(sample)
+            print(f"{number + 1}/{args.rounds} {goal.name}: {sample['tokens_per_second']:.1f} tokens/s, {state_of(sample)}",
+                  file=sys.stderr)
+            if args.out:
+                with open(args.out, "a", encoding="utf-8") as out:
+                    out.write(json.dumps(sample) + "\n")
+    print(table(samples))
+
+
+if __name__ == "__main__":
+    main()

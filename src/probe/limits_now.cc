@@ -1,0 +1,71 @@
+#include "probe/limits_now.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "base/cpu_features.h"
+#include "probe/machine.h"
+
+namespace tessera {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kBufferBytes = 256u << 20;
+constexpr int kPasses = 4;
+constexpr int64_t kPeakIterations = 1000000;  // some 30 ms
+
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+template <class Measure>
+double best_of(int passes, Measure measure) {
+  double best = 0;
+  for (int i = 0; i < passes; ++i) best = std::max(best, measure());
+  return best;
+}
+
+}  // namespace
+
+double read_gb_per_s(ThreadPool& pool, const AlignedBytes& data) {
+  const ReadLoop read = best_read_loop(cpu_features());
+  const auto start = Clock::now();
+  pool.parallel_for(static_cast<int64_t>(data.size()), 1 << 20, [&](int64_t begin, int64_t end, int) {
+    read(data.data() + begin, static_cast<uint64_t>(end - begin));
+  });
+  return static_cast<double>(data.size()) / since(start) / 1e9;
+}
+
+double peak_gops(ThreadPool& pool, PeakType type, int64_t iterations) {
+  const PeakLoop* best = nullptr;
+  for (const PeakLoop& loop : all_peak_loops()) {
+    const bool runs = (loop.features & cpu_features()) == loop.features;
+    const bool stands_in = loop.type == PeakType::kF32 && (best == nullptr || best->type == PeakType::kF32);
+    if (runs && (loop.type == type || stands_in)) best = &loop;
+  }
+  std::vector<double> done(static_cast<size_t>(pool.threads()));
+  const auto start = Clock::now();
+  pool.run([&](int thread) { done[static_cast<size_t>(thread)] = best->run(iterations); });
+  return std::accumulate(done.begin(), done.end(), 0.0) / since(start) / 1e9;
+}
+
+LimitsNow measure_limits_now(int threads) {
+  LimitsNow limits;
+  limits.state = sample_core_state(machine_info().cpus);
+  ThreadPool all(threads), one(1);
+  AlignedBytes data(kBufferBytes);
+  all.parallel_for(static_cast<int64_t>(kBufferBytes), 1 << 21, [&](int64_t begin, int64_t end, int) {
+    std::memset(data.data() + begin, 1, static_cast<size_t>(end - begin));
+  });
+  limits.read_gb_per_s = best_of(kPasses, [&] { return read_gb_per_s(all, data); });
+  limits.read_one_gb_per_s = best_of(kPasses, [&] { return read_gb_per_s(one, data); });
+  const auto peak = [&](PeakType type) { return best_of(2, [&] { return peak_gops(all, type, kPeakIterations); }); };
+  limits.i8_gops = peak(PeakType::kI8);
+  limits.bf16_gops = peak(PeakType::kBF16);
+  limits.f32_gops = peak(PeakType::kF32);
+  return limits;
+}
+
+}  // namespace tessera
