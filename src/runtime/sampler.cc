@@ -128,6 +128,54 @@ int32_t Sampler::draw_from_all(std::span<const float> logits, double u) {
   return static_cast<int32_t>(best - logits.begin());  // rounding left a rest
 }
 
+// Of the `limit` best tokens those that top-p and min-p keep, where they are too many to be worth sorting: a flat distribution.
+// The border is found by halving (selection by weight, linear in the vocabulary), and the draw goes through the tokens by id.
+int32_t Sampler::draw_from_many(std::span<const float> logits, size_t limit, double u) {
+  candidates_.clear();
+  for (size_t i = 0; i < logits.size(); ++i) candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+  const auto first = candidates_.begin();
+  const auto at = [&](size_t i) { return first + static_cast<int64_t>(i); };
+  if (limit < candidates_.size()) std::nth_element(first, at(limit), candidates_.end(), before<Candidate>);
+  const Candidate best = *std::min_element(first, at(limit), before<Candidate>);
+  Candidate worst = *std::max_element(first, at(limit), before<Candidate>);
+  if (settings_.top_p < 1.0f) {
+    exponentials(logits, best.logit, 1.0f);
+    const auto mass_of = [&](size_t begin, size_t end) {
+      double mass = 0;
+      for (size_t i = begin; i < end; ++i) mass += weights_[static_cast<size_t>(candidates_[i].token)];
+      return mass;
+    };
+    // The best `low` are not enough, the best `high` are (or all that there are).
+    size_t low = 0, high = limit;
+    for (double left = settings_.top_p * mass_of(0, limit); high - low > 1;) {
+      const size_t middle = low + (high - low) / 2;
+      std::nth_element(at(low), at(middle), at(high), before<Candidate>);
+      const double mass = mass_of(low, middle);
+      if (mass >= left) {
+        high = middle;
+      } else {
+        left -= mass;
+        low = middle;
+      }
+    }
+    worst = candidates_[low];
+  }
+  const float least = settings_.min_p > 0.0f ? best.logit + std::log(settings_.min_p) : kMinusInfinity;
+  exponentials(logits, best.logit, settings_.temperature);
+  double total = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const Candidate c{logits[i], static_cast<int32_t>(i)};
+    if (before(worst, c) || c.logit < least) weights_[i] = 0;
+    total += weights_[i];
+  }
+  double left = u * total;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    left -= weights_[i];
+    if (left < 0 && weights_[i] > 0) return static_cast<int32_t>(i);
+  }
+  return best.token;  // rounding left a rest
+}
+
 // How many of the candidates top-p and min-p keep. total: of exp(logit - best) over all tokens that top-p sees.
 size_t Sampler::kept(double total) const {
   const float top = candidates_.front().logit;
@@ -146,7 +194,7 @@ size_t Sampler::kept(double total) const {
 }
 
 int32_t Sampler::draw(std::span<const float> logits) {
-  constexpr size_t kFirstSelection = 256;
+  constexpr size_t kFirstSelection = 256, kMostSorted = 4096;
   const SamplerSettings& s = settings_;
   const double u = uniform();
   const size_t vocab = logits.size();
@@ -157,6 +205,7 @@ int32_t Sampler::draw(std::span<const float> logits) {
   if (limit == vocab && s.top_p < 1.0f) all = exponentials(logits, *std::ranges::max_element(logits), 1.0f);
   size_t n = 0;
   for (size_t k = s.top_k > 0 ? limit : std::min(limit, kFirstSelection);; k = std::min(limit, 8 * k)) {
+    if (k > kMostSorted) return draw_from_many(logits, limit, u);
     select(logits, k);
     double total = all;
     if (all == 0) {

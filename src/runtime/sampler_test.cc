@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <tuple>
 
 namespace tessera {
 namespace {
@@ -88,6 +89,47 @@ TEST(Sampler, TopPAndMinPOfALargeVocabulary) {
   for (const auto& [token, count] : draw(s, logits, 3000)) least = std::min(least, logits[static_cast<size_t>(token)]);
   EXPECT_GE(least, sorted[0] + std::log(0.1f) - 1e-3f);
   EXPECT_LT(least, sorted[0] + std::log(0.1f) + 0.1f);
+}
+
+// So flat that thousands of tokens stay: what is kept must be what a sort keeps, and be drawn as often as it weighs.
+TEST(Sampler, NucleusOfAFlatDistribution) {
+  std::vector<float> logits(20000);
+  uint64_t state = 1;
+  for (float& l : logits) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    l = static_cast<float>(state >> 60) / 16;  // 16 values: borders fall among equals
+  }
+  std::vector<int32_t> order(logits.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
+  std::ranges::stable_sort(order, std::greater(), [&](int32_t i) { return logits[static_cast<size_t>(i)]; });
+  for (const auto& [top_k, top_p, min_p] : std::vector<std::tuple<int, float, float>>{
+           {0, 0.9f, 0.0f}, {12000, 0.5f, 0.0f}, {9000, 1.0f, 0.0f}, {0, 0.95f, 0.6f}, {20000, 1.0f, 0.5f}}) {
+    const size_t limit = top_k > 0 ? static_cast<size_t>(top_k) : order.size();
+    double all = 0, mass = 0;
+    for (size_t i = 0; i < limit; ++i) all += std::exp(double(logits[static_cast<size_t>(order[i])]));
+    std::map<int32_t, double> weight;  // of what is kept
+    for (size_t i = 0; i < limit && (i == 0 || top_p == 1.0f || mass < top_p * all); ++i) {
+      const double w = std::exp(double(logits[static_cast<size_t>(order[i])]));
+      mass += w;
+      if (w >= min_p * std::exp(double(logits[static_cast<size_t>(order[0])])) * (1 - 1e-6)) weight[order[i]] = w;
+    }
+    ASSERT_GT(weight.size(), 4096u);
+    auto s = plain();
+    s.top_k = top_k;
+    s.top_p = top_p;
+    s.min_p = min_p;
+    constexpr int draws = 3000;
+    double drawn = 0, expected = 0, kept_mass = 0;  // logits
+    for (const auto& [token, w] : weight) kept_mass += w, expected += w * logits[static_cast<size_t>(token)];
+    int last = 0;
+    for (const auto& [token, count] : draw(s, logits, draws)) {
+      EXPECT_TRUE(weight.contains(token)) << token << " top_p " << top_p;
+      drawn += count * logits[static_cast<size_t>(token)];
+      last = std::max(last, token);
+    }
+    EXPECT_NEAR(drawn / draws, expected / kept_mass, 0.02);
+    EXPECT_GT(last, 19000);
+  }
 }
 
 TEST(Sampler, PenaltiesSeeTheLastTokensOnly) {
