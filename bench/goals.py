@@ -73,6 +73,13 @@ GOALS = [
 BUSY_OF = "decode, Q4_0"  # the same without company
 BUSY_GOAL = 0.5
 
+# Whole runs of the program: name, arguments of `tessera run`, what counts, goal.
+RUNS = [
+    ("start to first token, Q4_0, warm file", "-p x -n 1", "seconds", 0.5),
+    ("peak memory, Q4_0, context 4096, 8 tokens", "-p x -n 8 -c 4096", "gigabytes", 0.72),
+]
+RUN_MODEL = "tiny-q4_0"
+
 
 def limits(program):
     return json.loads(subprocess.run([*program, "probe", "--limits"], check=True, capture_output=True, text=True).stdout)
@@ -104,6 +111,18 @@ def take(program, folder, goal):
             "states": record["samples_core_state"], "others": record["samples_other_cpus"],
             "step_bytes": bytes_of_step(goal, record), "limit_fraction": record.get("limit_fraction"),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+
+
+def take_run(program, folder, name, arguments, unit):
+    command = [*program, "run", "-m", os.path.join(folder, RUN_MODEL + ".gguf"), *arguments.split()]
+    begin = time.monotonic()
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    _, status, usage = os.wait4(run.pid, 0)
+    seconds = time.monotonic() - begin
+    if status != 0:
+        sys.exit(f"{' '.join(command)}: failed")
+    return {"test": name, "arguments": arguments, "model": RUN_MODEL, "value": seconds if unit == "seconds" else usage.ru_maxrss / 1e6 * 1.024,
+            "unit": unit, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
 def state_of(sample):
@@ -177,6 +196,11 @@ def table(samples):
              "|---|---|--:|--:|--:|---|"]
     for goal in GOALS:
         lines += rows_of(goal, samples, quiet)
+    for name, _, unit, most in RUNS:
+        values = [s["value"] for s in samples if s["test"] == name]
+        if values:
+            reached = "yes" if statistics.median(values) <= most else "no"
+            lines.append(f"| {name} | | at most {most} {unit} | {middle(values, 2)} {unit} | | {reached} |")
     return "\n".join(lines)
 
 
@@ -205,18 +229,26 @@ def main():
     if not args.models:
         parser.error("--models: expected a folder")
     goals = [g for g in GOALS if not args.only or any(text in g.name for text in args.only)]
+    runs = [r for r in RUNS if not args.only or any(text in r[0] for text in args.only)]
     program = [args.tessera]
-    make_models(program, args.models, dict.fromkeys(g.model for g in goals))
+    make_models(program, args.models, dict.fromkeys([g.model for g in goals] + [RUN_MODEL for _ in runs]))
     samples = []
+
+    def keep(sample):
+        samples.append(sample)
+        if args.out:
+            with open(args.out, "a", encoding="utf-8") as out:
+                out.write(json.dumps(sample) + "\n")
+
     for number in range(args.rounds):
         for goal in goals:
             sample = take(program, args.models, goal)
-            samples.append(sample)
+            keep(sample)
             print(f"{number + 1}/{args.rounds} {goal.name}: {sample['tokens_per_second']:.1f} tokens/s, {state_of(sample)}",
                   file=sys.stderr)
-            if args.out:
-                with open(args.out, "a", encoding="utf-8") as out:
-                    out.write(json.dumps(sample) + "\n")
+        for name, arguments, unit, _ in runs:
+            keep(take_run(program, args.models, name, arguments, unit))
+            print(f"{number + 1}/{args.rounds} {name}: {samples[-1]['value']:.2f} {unit}", file=sys.stderr)
     print(table(samples))
 
 
