@@ -1,9 +1,12 @@
 #include "cli/generation.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "cli/console.h"
+#include "formats/text.h"
 #include "tokenizer/stream.h"
 
 namespace tessera {
@@ -84,7 +87,10 @@ Result<Generation> generate(Engine& engine, Request request, const GenerationOpt
 }
 
 bool write_out(const std::string& text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  // What a model writes may hold sequences that move the cursor or change the terminal; files and pipes get every byte.
+  static const bool terminal = isatty(STDOUT_FILENO) != 0;
+  const std::string shown = terminal ? printable(text, NewLines::kKeep) : text;
+  return std::fwrite(shown.data(), 1, shown.size(), stdout) == shown.size() && std::fflush(stdout) == 0;
 }
 
 void print_summary(const Generation& g, double load_seconds) {

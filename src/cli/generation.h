@@ -32,7 +32,7 @@ using ShowText = std::function<bool(const std::string&)>;
 
 Result<Generation> generate(Engine& engine, Request request, const GenerationOptions& options, const ShowText& show);
 
-// To standard output, at once; false when it is closed.
+// To standard output, at once, to a terminal without control characters; false when it is closed.
 bool write_out(const std::string& text);
 
 // One line on stderr: load, prompt and generation, speed, memory.

@@ -35,6 +35,8 @@ std::string printable(std::string_view text, NewLines new_lines) {
     const std::string_view character = text.substr(0, std::max<size_t>(1, length));
     if (character == "\n") {
       out += new_lines == NewLines::kKeep ? "\n" : "\\n";
+    } else if (character == "\t" && new_lines == NewLines::kKeep) {
+      out += "\t";
     } else if (length == 0 || is_control(character)) {
       for (const char c : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
     } else {

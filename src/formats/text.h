@@ -10,7 +10,7 @@
 namespace tessera {
 
 // The one function between foreign bytes and a terminal. Control characters (also those of two bytes, U+0080 to U+009F,
-// and bytes that are no UTF-8) as \x1b, a new line as \n unless it is to stay; other UTF-8 passes unchanged. What has gone through it
+// and bytes that are no UTF-8) as \x1b, a new line as \n unless it is to stay (tabs then stay as well); other UTF-8 passes unchanged. What has gone through it
 // goes through unchanged.
 enum class NewLines { kEscape, kKeep };
 std::string printable(std::string_view text, NewLines new_lines = NewLines::kEscape);

@@ -36,6 +36,14 @@ check "prompt from a file gives the same" cmp -s "$work/out" "$work/story"
 "$tessera" run -m "$model" -f <(printf 'Once upon a time') "${story[@]}" 2>/dev/null >"$work/out"
 check "prompt from a pipe gives the same" cmp -s "$work/out" "$work/story"
 
+# What is shown may hold sequences that change a terminal: there they are spelled out, elsewhere every byte arrives.
+evil=$'red \x1b[31m\ttab'
+expect "control characters on a terminal" 0 "$tools/on_terminal" bash -c '"$0" run -p "$1" -n 1 --temp 0 2>/dev/null' "$tessera" "$evil"
+check "a terminal is shown escapes as text" grep -qF $'red \\x1b[31m\ttab' "$work/out"
+check "a terminal gets no escape from a prompt" bash -c "! grep -qF $'\x1b[31m' '$work/out'"
+expect "control characters in a file" 0 "$tessera" run -p "$evil" -n 1 --temp 0
+check "a file gets the bytes" grep -qF "$evil" "$work/out"
+
 # The last one wins, llama.cpp's spelling is understood.
 expect "repeated flags" 0 "$tessera" run -p "Once upon a time" -n 2 --temp 9 --top-k 3 "${story[@]}" --top-k 40
 check "the last one wins" cmp -s "$work/out" "$work/story"
