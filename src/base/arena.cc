@@ -7,7 +7,9 @@
 namespace tessera {
 namespace {
 
-constexpr uint64_t kMinBlockBytes = 1u << 20;
+// Address space; what is not touched takes no memory. Large enough that a pass of 512 tokens through a model of some billion weights
+// fits into one block, in 2 MiB pages from its first use on.
+constexpr uint64_t kMinBlockBytes = 32u << 20;
 
 }  // namespace
 
