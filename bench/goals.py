@@ -125,17 +125,23 @@ def take_run(program, folder, name, arguments, unit):
             "unit": unit, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
+def readings(sample):
+    """The limits beside a sample. Tests at a depth fill their context first, for up to a minute: only the reading after them."""
+    return [sample["after"]] if "-d " in sample["arguments"] else [sample["before"], sample["after"]]
+
+
 def state_of(sample):
     """near or far when nothing moved, else changing."""
-    states = {sample["before"]["state"], sample["after"]["state"], *sample["states"]}
-    reads = [sample[when]["read_gb_per_s"] for when in ("before", "after")]
-    steady = len(states) == 1 and max(reads) < 1.1 * min(reads)
-    return states.pop() if steady else "changing"
+    states = {limits["state"] for limits in readings(sample)} | set(sample["states"])
+    reads = [limits["read_gb_per_s"] for limits in readings(sample)]
+    ones = [limits["read_one_gb_per_s"] for limits in readings(sample)]
+    steady = len(states) == 1 and max(reads) < 1.1 * min(reads) and ("-t 1" not in sample["arguments"] or max(ones) < 1.1 * min(ones))
+    return states.pop() if steady and states <= {"near", "far"} else "changing"
 
 
 def fraction_of_read(goal, sample):
     field = "read_one_gb_per_s" if goal.threads() == 1 else "read_gb_per_s"
-    read = (sample["before"][field] + sample["after"][field]) / 2
+    read = statistics.mean(limits[field] for limits in readings(sample))
     return sample["tokens_per_second"] * sample["step_bytes"] / 1e9 / read
 
 
@@ -223,8 +229,11 @@ def main():
     parser.add_argument("--table", metavar="FILE", help="only print the table of these samples")
     args = parser.parse_args()
     if args.table:
-        with open(args.table, encoding="utf-8") as lines:
-            print(table([json.loads(line) for line in lines if line.strip()]))
+        try:
+            with open(args.table, encoding="utf-8") as lines:
+                print(table([json.loads(line) for line in lines if line.strip()]))
+        except (OSError, ValueError, KeyError) as error:
+            sys.exit(f"--table {args.table}: {error}")
         return
     if not args.models:
         parser.error("--models: expected a folder")

@@ -14,7 +14,7 @@ def sample(test, rate, state="near", after=None, read=(35.0, 35.0)):
     limits = [{"state": s, "read_gb_per_s": r, "read_one_gb_per_s": 30.0, "i8_gops": 900.0, "bf16_gops": 450.0, "f32_gops": 230.0}
               for s, r in zip((state, after or state), read)]
     return {"test": test, "tokens_per_second": rate, "states": [state], "before": limits[0], "after": limits[1],
-            "step_bytes": 0.6e9}
+            "step_bytes": 0.6e9, "arguments": next((g.arguments for g in goals.GOALS if g.name == test), "")}
 
 
 class States(unittest.TestCase):
@@ -25,6 +25,14 @@ class States(unittest.TestCase):
     def test_changes_do_not_count(self):
         self.assertEqual(goals.state_of(sample("x", 1, "near", "far")), "changing")
         self.assertEqual(goals.state_of(sample("x", 1, read=(35.0, 30.0))), "changing")
+        self.assertEqual(goals.state_of(sample("x", 1, "unknown")), "changing")
+
+    def test_depth_is_filled_between_the_readings(self):
+        deep = sample("decode at depth 4096, Q4_0, f16 cache", 40.0, "far", "near", read=(50.0, 35.0))
+        deep["states"] = ["near"]
+        self.assertEqual(goals.state_of(deep), "near")
+        goal = next(g for g in goals.GOALS if g.name == deep["test"])
+        self.assertAlmostEqual(goals.fraction_of_read(goal, deep), 40 * 0.6 / 35)
 
 
 class Bytes(unittest.TestCase):
@@ -36,6 +44,10 @@ class Bytes(unittest.TestCase):
         self.assertEqual(goals.bytes_of_step(self.goal("decode, Q4_0"), record), 6e8)
         cache = goals.bytes_of_step(self.goal("decode at depth 4096, Q4_0, bf16 cache"), record) - 6e8
         self.assertAlmostEqual(cache, 4128 * 22 * 512 * 2)
+        cache = goals.bytes_of_step(self.goal("decode at depth 4096, Q4_0, f16 cache"), record) - 6e8
+        self.assertAlmostEqual(cache, 4128 * 22 * (1024 + 8 * 4))  # a scale per token, head, keys and values
+        cache = goals.bytes_of_step(self.goal("decode at depth 16384, Q4_0, q8_0 cache"), record) - 6e8
+        self.assertAlmostEqual(cache, 4128 * 22 * (512 + 8 * 4))
 
     def test_products_of_a_prompt(self):
         # 1.938 GFLOP in matrices per token, 2.4 % attention.

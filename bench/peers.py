@@ -15,6 +15,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -209,7 +210,12 @@ def parse_arguments():
     parser.add_argument("--out", help="append every sample to this file, one JSON object a line")
     args = parser.parse_args()
     args.tessera, args.wrap = shlex.split(args.tessera), shlex.split(args.wrap)
-    args.tests = [Test.parse(t) for t in args.test or ["pp512", "tg128"]]
+    try:
+        args.tests = [Test.parse(t) for t in args.test or ["pp512", "tg128"]]
+    except ValueError as error:
+        parser.error(f"--test {error}")
+    if shutil.which(args.tessera[0]) is None:
+        parser.error(f"--tessera {args.tessera[0]}: no such program")
     return args
 
 
@@ -246,6 +252,8 @@ def main():
                     if args.out:
                         with open(args.out, "a", encoding="utf-8") as out:
                             out.write(json.dumps(sample) + "\n")
+    if not samples:
+        sys.exit("no sample succeeded")
     print(ratio_table(samples, [e.name for e in engines], engines[0].name))
 
 

@@ -99,7 +99,8 @@ TEST_P(RealModel, Loss) {
   type = type.empty() ? "f32" : type.substr(6, type.size() - 11);
   const double peer = quantized["nll_per_token"].value(type, reference["nll_per_token"].get<double>());
   std::printf("%s: loss %.5f, reference %.5f\n", type.c_str(), loss, peer);
-  // Not worse than the other engine's figure by more than two standard errors of such a difference (0.0002).
+  // Not worse than the other engine's figure by more than the noise of rounding activations otherwise: changing how many columns share
+  // a scale moves these figures by 0.0001 to 0.0004 either way (docs/performance.md).
   EXPECT_LT(loss, peer + 0.0004);
   EXPECT_GT(loss, peer - 0.001);
 }

@@ -9,7 +9,11 @@ namespace {
 
 // Address space; what is not touched takes no memory. Large enough that a pass of 512 tokens through a model of some billion weights
 // fits into one block, in 2 MiB pages from its first use on.
+#if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
+constexpr uint64_t kMinBlockBytes = 1u << 20;  // from the heap, where the ends of blocks are watched
+#else
 constexpr uint64_t kMinBlockBytes = 32u << 20;
+#endif
 
 }  // namespace
 

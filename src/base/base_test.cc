@@ -79,6 +79,7 @@ TEST(Arena, ScopesShareMemory) {
     EXPECT_NE(a.data(), b.data());
   }
   EXPECT_LE(arena.peak_bytes(), 4u << 20);
+  EXPECT_LE(arena.capacity_bytes(), 32u << 20);  // one block
 }
 
 // A pipe without a writer: opening it must not wait for one.

@@ -37,8 +37,9 @@ std::optional<double> smallest(const fs::path& mount, std::string_view path, Rea
   const auto add = [&](const fs::path& group) {
     if (const auto quota = read(group)) least = std::min(least.value_or(*quota), *quota);
   };
-  const bool outside = path.find("..") != std::string_view::npos;
-  for (fs::path at = fs::path(path).relative_path(); !at.empty() && !outside; at = at.parent_path()) add(mount / at);
+  const fs::path inside = fs::path(path).relative_path();
+  const bool outside = std::ranges::find(inside, "..") != inside.end();
+  for (fs::path at = inside; !at.empty() && !outside; at = at.parent_path()) add(mount / at);
   add(mount);
   return least;
 }

@@ -52,6 +52,12 @@ TEST_F(CpuQuota, OfTheMountPointWhereThePathIsNotSeen) {
   EXPECT_EQ(quota(), 3);
 }
 
+TEST_F(CpuQuota, DotsInNames) {
+  write("self", "0::/a..b.service\n");
+  write("mount/a..b.service/cpu.max", "200000 100000\n");
+  EXPECT_EQ(quota(), 2);
+}
+
 TEST_F(CpuQuota, FirstVersion) {
   write("self", "12:cpuset:/a\n4:cpu,cpuacct:/docker/x\n1:name=systemd:/docker/x\n");
   write("mount/cpu/docker/x/cpu.cfs_quota_us", "-1\n");

@@ -50,11 +50,13 @@ Result<std::string> read_text(const std::string& path) {
 
 Status run_bench(const BenchOptions& options) {
   const std::vector<BenchCase> cases = expand_cases(options);
-  if (cases.empty()) return invalid_argument("nothing to measure: -p, -n and -pg are all zero");
+  if (cases.empty()) return invalid_argument("-p, -n and -pg: nothing to measure, all are zero");
   TESSERA_ASSIGN_OR_RETURN(const BenchMachine machine, machine_for(options));
   BenchPrinter out(options.output), err(options.error_output);
-  print(stdout, out.begin());
-  print(stderr, err.begin());
+  const auto failed = [&](const Status& status, bool begun) {
+    if (begun) print(stdout, out.end()), print(stderr, err.end());  // what was measured stays a whole file
+    return status;
+  };
   std::optional<BenchEngine> engine;
   for (size_t i = 0; i < cases.size(); ++i) {
     if (i == 0 || !cases[i].same_engine(cases[i - 1])) {
@@ -64,12 +66,16 @@ Status run_bench(const BenchOptions& options) {
         streams = std::max(streams, cases[k].streams);
       }
       engine.reset();  // two models at once may not fit
-      TESSERA_ASSIGN_OR_RETURN(engine, BenchEngine::open(cases[i], context, streams, machine));
+      auto opened = BenchEngine::open(cases[i], context, streams, machine);
+      if (!opened.ok()) return failed(opened.status(), i > 0);
+      engine = *std::move(opened);
     }
+    if (i == 0) print(stdout, out.begin()), print(stderr, err.begin());
     if (options.delay_seconds > 0) std::this_thread::sleep_for(std::chrono::seconds(options.delay_seconds));
-    TESSERA_ASSIGN_OR_RETURN(const BenchResult result, engine->run(cases[i], options));
-    print(stdout, out.result(result));
-    print(stderr, err.result(result));
+    const Result<BenchResult> result = engine->run(cases[i], options);
+    if (!result.ok()) return failed(result.status(), true);
+    print(stdout, out.result(*result));
+    print(stderr, err.result(*result));
   }
   print(stdout, out.end());
   print(stderr, err.end());

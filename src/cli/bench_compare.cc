@@ -97,7 +97,7 @@ const char* verdict_text(Comparison::Verdict verdict) {
     case Comparison::Verdict::kTooFew: return "too few samples";
     case Comparison::Verdict::kSame: break;
   }
-  return "same";
+  return "no difference shown";
 }
 
 }  // namespace
@@ -142,6 +142,9 @@ std::vector<Comparison> compare_series(std::span<const BenchSeries> a, std::span
     if (match == all_b.end()) continue;
     out.push_back(compare_pair(sa, *match, options));
     if (!only) out.back().a.test += fmt::format(" b{}", sa.batch);
+    if (only && sa.batch != match->batch && sa.batch > 0 && match->batch > 0) {
+      out.back().a.test += fmt::format(" b{}/b{}", sa.batch, match->batch);
+    }
   }
   return out;
 }

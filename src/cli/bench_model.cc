@@ -50,7 +50,10 @@ class Fnv1a {
 
 DType dominant_dtype(const WeightSource& weights) {
   std::map<DType, uint64_t> bytes;
-  for (const WeightInfo& w : weights.weights()) bytes[w.dtype] += w.bytes;
+  const bool tied = weights.find("output.weight") == nullptr;  // the embedding is a matrix, then
+  for (const WeightInfo& w : weights.weights()) {
+    if (tied || w.name != "token_embd.weight") bytes[w.dtype] += w.bytes;
+  }
   const auto most = std::ranges::max_element(bytes, {}, [](const auto& entry) { return entry.second; });
   return most == bytes.end() ? DType::kF32 : most->first;
 }

@@ -28,7 +28,7 @@ Json state_names(const BenchResult& r) {
 
 // File names may be no UTF-8.
 std::string json_text(const Json& record, int indent) {
-  return record.dump(indent, ' ', false, Json::error_handler_t::replace);
+  return printable_json(record.dump(indent, ' ', false, Json::error_handler_t::replace));
 }
 
 // A value as one CSV or SQL cell; arrays become their JSON text.

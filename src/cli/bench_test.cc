@@ -218,7 +218,9 @@ TEST(BenchCompare, BatchesAreTestsOfTheirOwn) {
   EXPECT_NEAR(both[1].ratio, 2, 1e-9);
   EXPECT_TRUE(both[1].a.test.ends_with(" b512")) << both[1].a.test;
   // Another engine with another default.
-  EXPECT_EQ(compare_series(file({{512, 1.0}}), file({{2048, 1.0}}), {}).size(), 1u);
+  const auto other = compare_series(file({{512, 1.0}}), file({{2048, 1.0}}), {});
+  ASSERT_EQ(other.size(), 1u);
+  EXPECT_TRUE(other[0].a.test.ends_with(" b512/b2048")) << other[0].a.test;
   EXPECT_EQ(compare_series(file({{512, 1.0}}), file({{2048, 1.0}, {128, 1.0}}), {}).size(), 0u);
 }
 

@@ -19,10 +19,14 @@ constexpr int64_t kAnswerRoom = 256;
 Result<ChatTemplate> template_of(const Engine& engine, const ChatOptions& options) {
   const Tokenizer& tokenizer = engine.tokenizer();
   if (!options.template_file.empty() && !options.template_name.empty()) {
-    return invalid_argument("expected either --chat-template or --chat-template-file, found both");
+    return invalid_argument("--chat-template and --chat-template-file: expected one of them, found both");
   }
   if (!options.template_name.empty()) return named_chat_template(options.template_name, tokenizer);
-  if (options.template_file.empty()) return chat_template_from_metadata(engine.metadata(), tokenizer);
+  if (options.template_file.empty()) {
+    auto stored = chat_template_from_metadata(engine.metadata(), tokenizer);
+    if (stored.ok() || stored.status().code() != StatusCode::kNotFound) return stored;
+    return not_found("{}; --chat-template NAME names a built-in one", stored.status().message());
+  }
   TESSERA_ASSIGN_OR_RETURN(std::string source, read_text_file(options.template_file));
   return ChatTemplate::parse(std::move(source), std::string(tokenizer.token_text(tokenizer.bos_id())),
                              std::string(tokenizer.token_text(tokenizer.eos_id())));

@@ -52,8 +52,9 @@ void describe_value(Flag* flag) {
     return;
   }
   const std::string type = option.get_type_name();
-  // What the validators say follows a colon; our KEY=TYPE:VALUE has none and is all name.
-  const std::string base = type.find('=') < type.find(':') ? type : type.substr(0, type.find(':'));
+  // What the validators say follows a colon; our KEY=TYPE:VALUE and [HOST:]PORT have none and are all name.
+  const bool all_name = type.find('=') < type.find(':') || type.starts_with("[HOST:]");
+  const std::string base = all_name ? type : type.substr(0, type.find(':'));
   flag->choices = choices_in(type);
   flag->placeholder = base == "INT" || base == "UINT" ? "N" : base == "FLOAT" ? "X" : base;
   if (!flag->choices.empty()) {

@@ -139,7 +139,7 @@ std::string json_text(const Checkpoint& checkpoint, const ModelSpec* spec, const
                    {"context_tokens", spec->context_tokens}};
     out["memory"] = {{"context_tokens", context}, {"weights_bytes", memory.weights}, {"state_bytes", memory.state}};
   }
-  return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return printable_json(out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace)) + "\n";
 }
 
 Status inspect(const InspectArguments& a) {

@@ -20,7 +20,7 @@ void add_probe_verb(CLI::App& app, VerbRunner run) {
   verb->add_flag("--state", *state_only, "Only print the core-to-core state, in some milliseconds");
   verb->add_flag("--limits", *limits_only, "Only print read bandwidth and peaks of this moment, in half a second");
   verb->footer(
-      "Run it on a quiet machine; it takes about 10 seconds.\n\n"
+      "Run it on a quiet machine; it takes about 5 seconds on two cores.\n\n"
       "Examples:\n"
       "  tessera probe\n"
       "  tessera probe --state                  near or far: do the processors share a cache?\n"

@@ -32,7 +32,7 @@ struct RunArguments {
 bool has_prompt(const RunArguments& a) { return !a.prompt.empty() || !a.file.empty(); }
 
 Result<std::string> prompt_text(const RunArguments& a) {
-  if (!a.prompt.empty() && !a.file.empty()) return invalid_argument("expected either -p or -f, found both");
+  if (!a.prompt.empty() && !a.file.empty()) return invalid_argument("-p and -f: expected one of them, found both");
   if (!a.file.empty()) return read_text_file(a.file);
   if (a.prompt.empty() && isatty(STDIN_FILENO) == 0) return read_text_file("-");
   return a.prompt;

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <vector>
+
 #include <algorithm>
 
 #include "formats/checkpoint.h"
@@ -44,6 +47,13 @@ TEST(RetypedWeights, Bf16IsForMatricesOfWiderFloats) {
   const auto kept = choose_weights(std::move(quantized->weights), WeightChoice::kBf16);
   ASSERT_TRUE(kept.ok());
   EXPECT_EQ(type_in(**kept, "blk.0.attn_q.weight"), DType::kQ8_0);
+
+  const auto stored = fixture("llama-gqa", WeightChoice::kStored);
+  const WeightInfo &from = *stored->find("blk.1.ffn_down.weight"), &to = *weights->find("blk.1.ffn_down.weight");
+  std::vector<float> exact(static_cast<size_t>(from.shape.elements())), rounded(exact.size());
+  unpack_rows(from.dtype, stored->read(from).bytes.data(), from.shape.rows(), from.shape.cols(), exact.data());
+  unpack_rows(to.dtype, weights->read(to).bytes.data(), to.shape.rows(), to.shape.cols(), rounded.data());
+  for (size_t i = 0; i < exact.size(); ++i) ASSERT_NEAR(rounded[i], exact[i], std::fabs(exact[i]) / 256) << i;
 }
 
 TEST(RetypedWeights, RowsAreThoseOfTheFileRounded) {

@@ -66,6 +66,7 @@ TEST(Text, PrintableHasNoControlCharacters) {
   EXPECT_EQ(printable("\xc2\x9b" "31m"), "\\xc2\\x9b31m");  // CSI in one character
   EXPECT_EQ(printable("\x9b\xff\xe2\x82"), "\\x9b\\xff\\xe2\\x82");
   EXPECT_EQ(printable("a\nb"), "a\\nb");
+  EXPECT_EQ(printable_json("{\"caf\u00e9\": \"\x7f \xc2\x9b" "31m\"}\n"), "{\"caf\u00e9\": \"\\u007f \\u009b31m\"}\n");
   EXPECT_EQ(printable("a\n\tb\x1b", NewLines::kKeep), "a\n\tb\\x1b");
   EXPECT_EQ(printable(printable("\x1b\n")), printable("\x1b\n"));
   EXPECT_EQ(quotable("ab\u00e9", 3), "ab...");

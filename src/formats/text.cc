@@ -47,6 +47,22 @@ std::string printable(std::string_view text, NewLines new_lines) {
   return out;
 }
 
+std::string printable_json(std::string_view json) {
+  std::string out;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const auto next = i + 1 < json.size() ? static_cast<unsigned char>(json[i + 1]) : 0;
+    if (json[i] == '\x7f') {
+      out += "\\u007f";
+    } else if (json[i] == '\xc2' && next >= 0x80 && next < 0xa0) {
+      out += fmt::format("\\u{:04x}", next);
+      ++i;
+    } else {
+      out += json[i];
+    }
+  }
+  return out;
+}
+
 std::string quotable(std::string_view text, size_t max_bytes) {
   // Not in the middle of a character.
   size_t end = std::min(max_bytes, text.size());

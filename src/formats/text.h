@@ -15,6 +15,10 @@ namespace tessera {
 enum class NewLines { kEscape, kKeep };
 std::string printable(std::string_view text, NewLines new_lines = NewLines::kEscape);
 
+// JSON text whose strings hold no raw control characters: JSON allows DEL and U+0080 to U+009F as they are, a terminal obeys them.
+// Goes through printable() unchanged.
+std::string printable_json(std::string_view json);
+
 // printable(), at most max_bytes of the original (then "...").
 std::string quotable(std::string_view text, size_t max_bytes = 100);
 // The same between double quotes.

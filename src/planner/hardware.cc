@@ -170,7 +170,8 @@ double peak_for_weights(const HardwareSpec& hardware, std::string_view weight_ty
     const auto it = hardware.peak_flops.find(type);
     return it == hardware.peak_flops.end() ? 0.0 : it->second;
   };
-  const bool wide = weight_type == "f32";
+  // This engine (compute_in_int8) multiplies f16 in f32, accelerators as fast as bf16.
+  const bool wide = weight_type == "f32" || (hardware.compute_in_int8 && weight_type == "f16");
   const bool half = weight_type == "bf16" || weight_type == "f16";
   if (!wide && !half && hardware.compute_in_int8 && peak("int8") > 0) return peak("int8");
   if (!(wide && hardware.compute_in_int8) && peak("bf16") > 0) return peak("bf16");

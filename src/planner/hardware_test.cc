@@ -49,6 +49,7 @@ TEST(Hardware, ThisMachineAlwaysHasAnAnswer) {
   EXPECT_GT(spec.memory_bytes, 1e8);
   EXPECT_GT(peak_for_weights(spec, "q8_0"), 1e9);
   EXPECT_GT(peak_for_weights(spec, "f32"), 1e9);
+  EXPECT_EQ(peak_for_weights(spec, "f16"), peak_for_weights(spec, "f32"));
 }
 
 }  // namespace

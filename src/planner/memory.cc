@@ -27,7 +27,7 @@ bool gates_into_codes(const ModelShape& m) {
   return std::ranges::all_of(m.stored_parts, in_blocks, &StoredPart::type);
 }
 
-// This engine's arena after its first pass, which gives every buffer its own block: residual stream and normed copy,
+// This engine's arena, every buffer counted once (an estimate from above: scopes share some): residual stream and normed copy,
 // rotation tables, queries, keys, values and mixed heads, the hidden row of the feed-forward, all f32; the input of each
 // matrix once more, as the matrix wants it.
 double engine_scratch_bytes(const ModelShape& m, const Partition& p, const MemoryRequest& request, double heads) {

@@ -14,9 +14,17 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr uint64_t kBufferBytes = 256u << 20;
+constexpr uint64_t kLeastBytes = 256u << 20;
 constexpr int kPasses = 4;
-constexpr int64_t kPeakIterations = 1000000;  // some 30 ms
+constexpr int64_t kPeakIterations = 4000000;  // 20 to 40 ms where 64 operations start in a cycle
+
+// Far beyond the last level of the cache, and not more than a quarter of the memory that is free.
+uint64_t buffer_bytes(const MachineInfo& machine) {
+  uint64_t last_level = 0;
+  for (const CacheLevel& cache : machine.caches) last_level = std::max(last_level, cache.bytes);
+  const uint64_t allowed = std::max<uint64_t>(machine.available_bytes / 4, 16u << 20);
+  return std::min(std::max(kLeastBytes, 4 * last_level), allowed) >> 21 << 21;
+}
 
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -52,11 +60,12 @@ double peak_gops(ThreadPool& pool, PeakType type, int64_t iterations) {
 }
 
 LimitsNow measure_limits_now(int threads) {
+  const MachineInfo machine = machine_info();
   LimitsNow limits;
-  limits.state = sample_core_state(machine_info().cpus);
+  limits.state = sample_core_state(machine.cpus);
   ThreadPool all(threads), one(1);
-  AlignedBytes data(kBufferBytes);
-  all.parallel_for(static_cast<int64_t>(kBufferBytes), 1 << 21, [&](int64_t begin, int64_t end, int) {
+  AlignedBytes data(buffer_bytes(machine));
+  all.parallel_for(static_cast<int64_t>(data.size()), 1 << 21, [&](int64_t begin, int64_t end, int) {
     std::memset(data.data() + begin, 1, static_cast<size_t>(end - begin));
   });
   limits.read_gb_per_s = best_of(kPasses, [&] { return read_gb_per_s(all, data); });

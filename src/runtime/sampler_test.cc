@@ -102,8 +102,14 @@ TEST(Sampler, NucleusOfAFlatDistribution) {
   std::vector<int32_t> order(logits.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
   std::ranges::stable_sort(order, std::greater(), [&](int32_t i) { return logits[static_cast<size_t>(i)]; });
-  for (const auto& [top_k, top_p, min_p] : std::vector<std::tuple<int, float, float>>{
-           {0, 0.9f, 0.0f}, {12000, 0.5f, 0.0f}, {9000, 1.0f, 0.0f}, {0, 0.95f, 0.6f}, {20000, 1.0f, 0.5f}}) {
+  for (const auto& [top_k, top_p, min_p, temperature] : std::vector<std::tuple<int, float, float, float>>{
+           {0, 0.9f, 0.0f, 1.0f},
+           {0, 0.9f, 0.0f, 0.5f},  // the nucleus is that of temperature 1
+           {0, 0.6f, 0.0f, 3.0f},
+           {12000, 0.5f, 0.0f, 1.0f},
+           {9000, 1.0f, 0.0f, 1.0f},
+           {0, 0.95f, 0.6f, 1.0f},
+           {20000, 1.0f, 0.5f, 1.0f}}) {
     const size_t limit = top_k > 0 ? static_cast<size_t>(top_k) : order.size();
     double all = 0, mass = 0;
     for (size_t i = 0; i < limit; ++i) all += std::exp(double(logits[static_cast<size_t>(order[i])]));
@@ -111,13 +117,16 @@ TEST(Sampler, NucleusOfAFlatDistribution) {
     for (size_t i = 0; i < limit && (i == 0 || top_p == 1.0f || mass < top_p * all); ++i) {
       const double w = std::exp(double(logits[static_cast<size_t>(order[i])]));
       mass += w;
-      if (w >= min_p * std::exp(double(logits[static_cast<size_t>(order[0])])) * (1 - 1e-6)) weight[order[i]] = w;
+      if (w >= min_p * std::exp(double(logits[static_cast<size_t>(order[0])])) * (1 - 1e-6)) {
+        weight[order[i]] = std::exp(double(logits[static_cast<size_t>(order[i])]) / temperature);
+      }
     }
     ASSERT_GT(weight.size(), 4096u);
     auto s = plain();
     s.top_k = top_k;
     s.top_p = top_p;
     s.min_p = min_p;
+    s.temperature = temperature;
     constexpr int draws = 3000;
     double drawn = 0, expected = 0, kept_mass = 0;  // logits
     for (const auto& [token, w] : weight) kept_mass += w, expected += w * logits[static_cast<size_t>(token)];

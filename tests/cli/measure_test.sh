@@ -17,7 +17,12 @@ expect "bench --json" 0 "${bench[@]}" -p 8 -n 0 --json
 check "bench --json is -o json" test "$(json bench /0/n_prompt)" = 8
 expect "bench of lists" 0 "${bench[@]}" -p 8,16 -n 0 -o jsonl
 check "bench of lists: one line a test" test "$(wc -l <out)" = 2
-expect "bench of weight types" 0 "${bench[@]}" -p 8 -n 0 --weights stored,w8 -o json
+expect "limits of the moment" 0 "$tessera" probe --limits
+for field in read_gb_per_s read_one_gb_per_s i8_gops bf16_gops f32_gops; do
+  check "probe --limits: $field" awk -v v="$(json limits /$field)" 'BEGIN { exit !(v > 0) }'
+done
+check "probe --limits: state" grep -qE 'near|far|unknown' <<<"$(json limits /state)"
+expect "bench of weight types" 0 "${bench[@]}" -p 8 -n 0 --weights stored,w8,bf16 -o json
 check "bench --weights: as stored" test "$(json bench /0/weights)$(json bench /0/type_weights)" = '"stored""q8_0"'
 check "bench --weights w8" test "$(json bench /1/weights)$(json bench /1/type_weights)" = '"w8""w8"'
 expect "bench: repeated flags add up" 0 "${bench[@]}" -p 8 -p 16 -n 0 -o csv

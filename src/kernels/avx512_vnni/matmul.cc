@@ -8,9 +8,9 @@
 //
 // Cost per block of 32 columns and 12 (row vector, token) pairs: 96 dot products, 12 conversions (other port), 12 fused
 // multiply-adds; per group of columns with one activation scale 12 more. Bound: 84 % of the vpdpbusd peak with groups of 64
-// columns, 96 / (96 + 12 + 3) = 86.5 % with 128. Super-blocks multiply and add integers instead (vpmulld, vpaddd), which is as
-// fast with many tokens (2 % slower), and with one token 10 % faster: there the registers that vector results wait in limit how
-// far the core looks ahead in the stream, and scales stay 3 results a block where they were 5 (docs/performance.md).
+// columns, 96 / (96 + 12 + 3) = 86.5 % with 128. Super-blocks multiply and add integers instead (vpmulld, vpaddd): on Zen 4 2 to 3 %
+// slower with many tokens, and with one token 0 (q6_k) to 14 % (q4_k) faster. There the registers that vector results wait in
+// limit how far the core looks ahead in the stream, and a scale takes 3 results a block where it took 5 (docs/performance.md).
 #include <immintrin.h>
 
 #include <type_traits>
