@@ -197,18 +197,35 @@ def ratio_table(samples, engines, ours):
     return "\n".join(lines)
 
 
+def stored_table(paths):
+    samples = []
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as lines:
+                samples += [json.loads(line) for line in lines if line.strip()]
+        except (OSError, ValueError) as error:
+            sys.exit(f"--table {path}: {error}")
+    engines = list(dict.fromkeys(s["engine"] for s in samples))
+    return ratio_table(samples, engines, "tessera")
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tessera", required=True, help="our program, with options if any")
+    parser.add_argument("--tessera", default="build/release/apps/tessera", help="our program, with options if any")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="a llama-bench binary and options")
-    parser.add_argument("-m", "--model", action="append", default=[], required=True)
+    parser.add_argument("-m", "--model", action="append", default=[])
     parser.add_argument("--test", action="append", default=[], help="default: pp512 and tg128")
     parser.add_argument("-t", "--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--busy", type=int, default=0, help="busy-loop processes competing for the processors")
     parser.add_argument("--wrap", default="", help="command to run every sample under")
     parser.add_argument("--out", help="append every sample to this file, one JSON object a line")
+    parser.add_argument("--table", action="append", default=[], metavar="FILE", help="only print the table of these samples")
     args = parser.parse_args()
+    if args.table:
+        return args
+    if not args.model:
+        parser.error("-m: expected a model")
     args.tessera, args.wrap = shlex.split(args.tessera), shlex.split(args.wrap)
     try:
         args.tests = [Test.parse(t) for t in args.test or ["pp512", "tg128"]]
@@ -235,6 +252,9 @@ def main():
         inner(sys.argv[2])
         return
     args = parse_arguments()
+    if args.table:
+        print(stored_table(args.table))
+        return
     engines = make_engines(args)
     samples = []
     for number in range(args.rounds):

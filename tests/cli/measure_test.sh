@@ -24,6 +24,9 @@ done
 check "probe --limits: state" grep -qE 'near|far|unknown' <<<"$(json limits /state)"
 expect "bench of weight types" 0 "${bench[@]}" -p 8 -n 0 --weights stored,w8,bf16 -o json
 check "bench --weights: as stored" test "$(json bench /0/weights)$(json bench /0/type_weights)" = '"stored""q8_0"'
+for field in packed_bytes n_depth samples_ts/0 samples_core_state/0 samples_other_cpus/0; do  # what bench/goals.py reads
+  json bench "/0/$field" >/dev/null
+done
 check "bench --weights w8" test "$(json bench /1/weights)$(json bench /1/type_weights)" = '"w8""w8"'
 expect "bench: repeated flags add up" 0 "${bench[@]}" -p 8 -p 16 -n 0 -o csv
 check "bench: repeated flags add up" test "$(wc -l <out)" = 3
