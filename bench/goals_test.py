@@ -13,7 +13,7 @@ spec.loader.exec_module(goals)
 def sample(test, rate, state="near", after=None, read=(35.0, 35.0)):
     limits = [{"state": s, "read_gb_per_s": r, "read_one_gb_per_s": 30.0, "i8_gops": 900.0, "bf16_gops": 450.0, "f32_gops": 230.0}
               for s, r in zip((state, after or state), read)]
-    return {"test": test, "tokens_per_second": rate, "states": [state], "before": limits[0], "after": limits[1],
+    return {"test": test, "tokens_per_second": rate, "samples": [rate], "states": [state], "before": limits[0], "after": limits[1],
             "step_bytes": 0.6e9, "arguments": next((g.arguments for g in goals.GOALS if g.name == test), "")}
 
 
@@ -72,6 +72,13 @@ class Table(unittest.TestCase):
         line = self.line(samples, "decode beside a busy thread, Q4_0")
         self.assertIn("48 % of the quiet rate", line)
         self.assertTrue(line.endswith("| no |"))
+
+    def test_passes_of_prompts_have_labels_of_their_own(self):
+        moved = sample("prefill 512, Q4_0", 350.0, "near", "far")
+        moved["samples"], moved["states"] = [340.0, 360.0], ["far", "near"]
+        lines = [line for line in goals.table([moved]).splitlines() if line.startswith("| prefill 512, Q4_0 |")]
+        self.assertEqual([line.split("|")[2].strip() for line in lines], ["near", "far"])
+        self.assertIn("360.0 (360.0-360.0, 1)", lines[0])
 
     def test_changing_samples_only_where_there_are_no_others(self):
         mixed = sample("decode, Q8_0", 30.0, "near", "far")
