@@ -154,7 +154,9 @@ def take_sample(engine, model, test, args):
                          capture_output=True, text=True, check=False)
     try:
         result = json.loads(run.stdout)
-        rate = engine.tokens_per_second(result["stdout"], test)
+        # llama-batched-bench prints its table to either.
+        text = result["stdout"] if test.streams == 1 else result["stdout"] + "\n" + result["stderr"]
+        rate = engine.tokens_per_second(text, test)
     except (ValueError, KeyError, IndexError) as error:
         detail = (run.stdout + run.stderr)[-400:]
         print(f"{engine.name} {os.path.basename(model)} {test}: no result ({error}): {detail}", file=sys.stderr)

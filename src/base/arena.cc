@@ -4,16 +4,23 @@
 
 #include "base/math.h"
 
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+
 namespace tessera {
 namespace {
 
+// AddressSanitizer watches the ends of blocks that come from the heap, that is of small ones.
+#if __has_feature(address_sanitizer) || defined(__SANITIZE_ADDRESS__)
+constexpr bool kWatched = true;
+#else
+constexpr bool kWatched = false;
+#endif
+
 // Address space; what is not touched takes no memory. Large enough that a pass of 512 tokens through a model of some billion weights
 // fits into one block, in 2 MiB pages from its first use on.
-#if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
-constexpr uint64_t kMinBlockBytes = 1u << 20;  // from the heap, where the ends of blocks are watched
-#else
-constexpr uint64_t kMinBlockBytes = 32u << 20;
-#endif
+constexpr uint64_t kMinBlockBytes = kWatched ? 1u << 20 : 32u << 20;
 
 }  // namespace
 

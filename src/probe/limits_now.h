@@ -24,7 +24,7 @@ struct LimitsNow {
   double i8_gops = 0, bf16_gops = 0, f32_gops = 0;
 };
 
-// The best of some passes of each. threads <= 0: default_thread_count().
+// Medians of some passes of each. threads <= 0: default_thread_count().
 LimitsNow measure_limits_now(int threads);
 
 }  // namespace tessera
