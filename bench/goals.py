@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the table "Goals" of docs/performance.md: every test with its goal, what was reached, and the fraction of the limits.
+"""Measures the first table of "Whole models" in docs/performance.md: every test with its goal, what was reached, and the fraction of the limits.
 
     bench/goals.py --tessera build/release/apps/tessera --models /tmp/models --rounds 5 --out samples.jsonl
 
@@ -38,10 +38,6 @@ class Goal:
     of_peak: float = 0  # fraction of the multiply-add peak
     peak: str = ""      # which: i8_gops, bf16_gops or f32_gops
     busy: bool = False
-
-    def threads(self):
-        words = self.arguments.split()
-        return int(words[words.index("-t") + 1]) if "-t" in words else 0
 
 
 GOALS = [
@@ -130,12 +126,15 @@ def readings(sample):
     return [sample["after"]] if "-d " in sample["arguments"] else [sample["before"], sample["after"]]
 
 
+def read_field(arguments):
+    return "read_one_gb_per_s" if "-t 1 " in arguments else "read_gb_per_s"
+
+
 def state_of(sample):
     """near or far when nothing moved, else changing."""
-    states = {limits["state"] for limits in readings(sample)} | set(sample["states"])
-    reads = [limits["read_gb_per_s"] for limits in readings(sample)]
-    ones = [limits["read_one_gb_per_s"] for limits in readings(sample)]
-    steady = len(states) == 1 and max(reads) < 1.1 * min(reads) and ("-t 1" not in sample["arguments"] or max(ones) < 1.1 * min(ones))
+    states = {reading["state"] for reading in readings(sample)} | set(sample["states"])
+    reads = [[reading[field] for reading in readings(sample)] for field in ("read_gb_per_s", read_field(sample["arguments"]))]
+    steady = len(states) == 1 and all(max(values) < 1.1 * min(values) for values in reads)
     return states.pop() if steady and states <= {"near", "far"} else "changing"
 
 
@@ -146,9 +145,8 @@ def passes_of(sample):
         yield {**sample, "tokens_per_second": rate, "label": state if state in ("near", "far") else "changing"}
 
 
-def fraction_of_read(goal, sample):
-    field = "read_one_gb_per_s" if goal.threads() == 1 else "read_gb_per_s"
-    read = statistics.mean(limits[field] for limits in readings(sample))
+def fraction_of_read(sample):
+    read = statistics.mean(reading[read_field(sample["arguments"])] for reading in readings(sample))
     return sample["tokens_per_second"] * sample["step_bytes"] / 1e9 / read
 
 
@@ -181,7 +179,7 @@ def rows_of(goal, samples, quiet):
         if goal.rate:
             goal_text, reached = f"{goal.rate:.0f}", statistics.median(rates) >= goal.rate
         if decode:
-            fractions = [fraction_of_read(goal, s) for s in chosen]
+            fractions = [fraction_of_read(s) for s in chosen]
             of_limit = middle(fractions, 0, 100) + " % of reading"
             least = goal.near if state == "near" else goal.far
             if least:

@@ -29,18 +29,17 @@ std::optional<double> quota_v1(const fs::path& group) {
   return quota / period;
 }
 
-// Of `path` under `mount` and every group around it. Where the path is not there (a container that sees only its own part of
-// the tree) the mount point is the group.
+std::optional<double> smaller(std::optional<double> a, std::optional<double> b) {
+  return a && b ? std::min(*a, *b) : a ? a : b;
+}
+
+// Of the group `path` under `mount` and of those between.
 template <class Read>
-std::optional<double> smallest(const fs::path& mount, std::string_view path, Read read) {
+std::optional<double> smallest_within(const fs::path& mount, std::string_view path, Read read) {
+  const fs::path group = fs::path(path).relative_path();
+  if (std::ranges::find(group, "..") != group.end()) return std::nullopt;  // outside of what is mounted
   std::optional<double> least;
-  const auto add = [&](const fs::path& group) {
-    if (const auto quota = read(group)) least = std::min(least.value_or(*quota), *quota);
-  };
-  const fs::path inside = fs::path(path).relative_path();
-  const bool outside = std::ranges::find(inside, "..") != inside.end();
-  for (fs::path at = inside; !at.empty() && !outside; at = at.parent_path()) add(mount / at);
-  add(mount);
+  for (fs::path at = group; !at.empty(); at = at.parent_path()) least = smaller(least, read(mount / at));
   return least;
 }
 
@@ -56,11 +55,10 @@ bool names_cpu(std::string_view controllers) {
 }  // namespace
 
 std::optional<double> cgroup_cpu_quota(const fs::path& membership, const fs::path& mount) {
+  const fs::path v1 = mount / "cpu";  // a link to "cpu,cpuacct" where they are one
+  // The mount points themselves: the group of a container that sees only its own part of the tree.
+  std::optional<double> least = smaller(quota_v2(mount), quota_v1(v1));
   // Lines "number:controllers:path"; v2 has number 0 and no controllers.
-  std::optional<double> least = quota_v2(mount);
-  const auto add = [&](std::optional<double> quota) {
-    if (quota) least = std::min(least.value_or(*quota), *quota);
-  };
   std::ifstream file(membership);
   for (std::string line; std::getline(file, line);) {
     const size_t first = line.find(':'), second = first == std::string::npos ? first : line.find(':', first + 1);
@@ -68,9 +66,9 @@ std::optional<double> cgroup_cpu_quota(const fs::path& membership, const fs::pat
     const std::string_view all = line, controllers = all.substr(first + 1, second - first - 1);
     const std::string_view path = all.substr(second + 1);
     if (controllers.empty()) {
-      add(smallest(mount, path, quota_v2));
+      least = smaller(least, smallest_within(mount, path, quota_v2));
     } else if (names_cpu(controllers)) {
-      add(smallest(mount / "cpu", path, quota_v1));  // a link to "cpu,cpuacct" where they are one
+      least = smaller(least, smallest_within(v1, path, quota_v1));
     }
   }
   return least;

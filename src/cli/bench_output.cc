@@ -5,6 +5,7 @@
 
 #include "base/cpu_features.h"
 #include "cli/build_commit.h"
+#include "cli/console.h"
 #include "formats/text.h"
 #include "planner/search.h"
 #include "probe/statistics.h"
@@ -24,11 +25,6 @@ Json state_names(const BenchResult& r) {
   Json names = Json::array();
   for (const BenchSample& s : r.samples) names.push_back(to_string(s.state));
   return names;
-}
-
-// File names may be no UTF-8.
-std::string json_text(const Json& record, int indent) {
-  return printable_json(record.dump(indent, ' ', false, Json::error_handler_t::replace));
 }
 
 // A value as one CSV or SQL cell; arrays become their JSON text.

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "base/file_map.h"
 #include "formats/text.h"
@@ -97,6 +98,10 @@ Result<std::string> read_text_file(const std::string& path) {
   }
   TESSERA_ASSIGN_OR_RETURN(const auto file, FileMap::open(path));
   return std::string(reinterpret_cast<const char*>(file->bytes().data()), file->size());
+}
+
+std::string json_text(const nlohmann::ordered_json& json, int indent) {
+  return printable_json(json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
 }  // namespace tessera

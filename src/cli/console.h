@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "base/status.h"
@@ -33,6 +34,10 @@ class ProgressBar {
 uint64_t peak_memory_bytes();        // of this process so far
 std::string human_bytes(double bytes);  // "1.10 GB"
 Result<std::string> read_text_file(const std::string& path);  // "-": standard input
+
+// What verbs print as JSON; names and texts of a file may be in it: bytes that are no UTF-8 are replaced, control characters spelled
+// out. indent: -1 for one line.
+std::string json_text(const nlohmann::ordered_json& json, int indent);
 
 }  // namespace tessera
 

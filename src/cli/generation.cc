@@ -118,7 +118,7 @@ std::string to_json(const Engine& engine, const Generation& g, const std::string
                     {"generated_tokens_per_second", generation_rate(t)}};
   out["peak_memory_bytes"] = peak_memory_bytes();
   // A piece of a token may be part of a character.
-  return printable_json(out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace)) + "\n";
+  return json_text(out, 2) + "\n";
 }
 
 }  // namespace tessera

@@ -118,7 +118,7 @@ Json json_metadata(const MetadataValue& value, size_t most) {
   return out;
 }
 
-std::string json_text(const Checkpoint& checkpoint, const ModelSpec* spec, const MemoryEstimate& memory,
+std::string checkpoint_json(const Checkpoint& checkpoint, const ModelSpec* spec, const MemoryEstimate& memory,
                       int64_t context, size_t most_items) {
   Json out;
   out["path"] = checkpoint.path;
@@ -139,7 +139,7 @@ std::string json_text(const Checkpoint& checkpoint, const ModelSpec* spec, const
                    {"context_tokens", spec->context_tokens}};
     out["memory"] = {{"context_tokens", context}, {"weights_bytes", memory.weights}, {"state_bytes", memory.state}};
   }
-  return printable_json(out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace)) + "\n";
+  return json_text(out, 2) + "\n";
 }
 
 Status inspect(const InspectArguments& a) {
@@ -159,7 +159,7 @@ Status inspect(const InspectArguments& a) {
   if (a.json) {
     constexpr size_t kMostItems = 64;  // a vocabulary is long
     const size_t most_items = a.metadata ? std::numeric_limits<size_t>::max() : kMostItems;
-    fmt::print("{}", json_text(checkpoint, spec.ok() ? &*spec : nullptr, memory, context, most_items));
+    fmt::print("{}", checkpoint_json(checkpoint, spec.ok() ? &*spec : nullptr, memory, context, most_items));
     return {};
   }
   fmt::print("{} ({})\n\n", printable(checkpoint.path), checkpoint.format);

@@ -47,6 +47,13 @@ void touch(ThreadPool& pool, std::byte* data, uint64_t bytes) {
 
 }  // namespace
 
+uint64_t memory_buffer_bytes(const MachineInfo& machine, uint64_t least) {
+  uint64_t last_level = 0;
+  for (const CacheLevel& cache : machine.caches) last_level = std::max(last_level, cache.bytes);
+  const uint64_t allowed = std::max<uint64_t>(machine.available_bytes / 4, 16u << 20);
+  return std::min(std::max(least, 4 * last_level), allowed) >> 21 << 21;
+}
+
 std::vector<double> values_of(std::span<const StateSample> samples) {
   std::vector<double> values;
   for (const StateSample& s : samples) values.push_back(s.value);

@@ -1,6 +1,5 @@
 #include "probe/limits_now.h"
 
-#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <numeric>
@@ -8,6 +7,7 @@
 
 #include "base/cpu_features.h"
 #include "probe/machine.h"
+#include "probe/measure.h"
 #include "probe/statistics.h"
 
 namespace tessera {
@@ -18,14 +18,6 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kLeastBytes = 256u << 20;
 constexpr int kPasses = 9;
 constexpr int64_t kPeakIterations = 4000000;  // 20 to 40 ms where 64 operations start in a cycle
-
-// Far beyond the last level of the cache, and not more than a quarter of the memory that is free.
-uint64_t buffer_bytes(const MachineInfo& machine) {
-  uint64_t last_level = 0;
-  for (const CacheLevel& cache : machine.caches) last_level = std::max(last_level, cache.bytes);
-  const uint64_t allowed = std::max<uint64_t>(machine.available_bytes / 4, 16u << 20);
-  return std::min(std::max(kLeastBytes, 4 * last_level), allowed) >> 21 << 21;
-}
 
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -66,7 +58,7 @@ LimitsNow measure_limits_now(int threads) {
   LimitsNow limits;
   limits.state = sample_core_state(machine.cpus);
   ThreadPool all(threads), one(1);
-  AlignedBytes data(buffer_bytes(machine));
+  AlignedBytes data(memory_buffer_bytes(machine, kLeastBytes));
   all.parallel_for(static_cast<int64_t>(data.size()), 1 << 21, [&](int64_t begin, int64_t end, int) {
     std::memset(data.data() + begin, 1, static_cast<size_t>(end - begin));
   });

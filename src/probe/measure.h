@@ -16,6 +16,9 @@
 
 namespace tessera {
 
+// A buffer of at least `least` bytes that is four times the last-level cache, within a quarter of the memory that is free.
+uint64_t memory_buffer_bytes(const MachineInfo& machine, uint64_t least);
+
 struct StateSample {
   double value = 0;
   CoreState state = CoreState::kUnknown;

@@ -11,15 +11,6 @@
 namespace tessera {
 namespace {
 
-uint64_t buffer_size(const ProbeOptions& options, const MachineInfo& machine) {
-  if (options.buffer_bytes > 0) return options.buffer_bytes;
-  uint64_t last_level = 0;
-  for (const CacheLevel& cache : machine.caches) last_level = std::max(last_level, cache.bytes);
-  const uint64_t wanted = std::max<uint64_t>(512u << 20, 4 * last_level);
-  const uint64_t allowed = std::max<uint64_t>(machine.available_bytes / 4, 16u << 20);
-  return std::min(wanted, allowed) >> 21 << 21;
-}
-
 // All pairs of up to 6 processors spread over the mask: enough to see the groups, at 20 ms a pair.
 std::vector<LatencyResult> measure_latencies(const MachineInfo& machine) {
   constexpr size_t kMostCpus = 6;
@@ -99,7 +90,7 @@ Result<ProbeReport> probe_machine(const ProbeOptions& options, const std::functi
   StageClock stage(&report, note);
   stage.begin("memory bandwidth");
   TESSERA_ASSIGN_OR_RETURN(report.memory, measure_memory_bandwidth(report.machine, counts,
-                                                                   buffer_size(options, report.machine),
+                                                                   options.buffer_bytes > 0 ? options.buffer_bytes : memory_buffer_bytes(report.machine, 512u << 20),
                                                                    options.repetitions));
   stage.begin("cache bandwidth");
   TESSERA_ASSIGN_OR_RETURN(report.caches, measure_cache_bandwidth(report.machine, ends, options.repetitions));

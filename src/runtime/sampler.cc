@@ -118,14 +118,19 @@ double Sampler::exponentials(std::span<const float> logits, float top, float tem
   return total;
 }
 
-int32_t Sampler::draw_from_all(std::span<const float> logits, double u) {
-  const auto best = std::ranges::max_element(logits);
-  double left = u * exponentials(logits, *best, settings_.temperature);
+// The token at which the running sum of the weights passes `left`; `best` where rounding leaves a rest.
+int32_t Sampler::draw_by_id(double left, int32_t best) const {
   for (size_t i = 0; i < weights_.size(); ++i) {
     left -= weights_[i];
     if (left < 0) return static_cast<int32_t>(i);
   }
-  return static_cast<int32_t>(best - logits.begin());  // rounding left a rest
+  return best;
+}
+
+int32_t Sampler::draw_from_all(std::span<const float> logits, double u) {
+  const auto best = std::ranges::max_element(logits);
+  const double total = exponentials(logits, *best, settings_.temperature);
+  return draw_by_id(u * total, static_cast<int32_t>(best - logits.begin()));
 }
 
 // Of the `limit` best tokens those that top-p and min-p keep, where they are too many to be worth sorting: a flat distribution.
@@ -168,12 +173,7 @@ int32_t Sampler::draw_from_many(std::span<const float> logits, size_t limit, dou
     if (before(worst, c) || c.logit < least) weights_[i] = 0;
     total += weights_[i];
   }
-  double left = u * total;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    left -= weights_[i];
-    if (left < 0 && weights_[i] > 0) return static_cast<int32_t>(i);
-  }
-  return best.token;  // rounding left a rest
+  return draw_by_id(u * total, best.token);
 }
 
 // How many of the candidates top-p and min-p keep. total: of exp(logit - best) over all tokens that top-p sees.

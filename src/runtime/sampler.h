@@ -62,6 +62,7 @@ class Sampler {
   void penalize(std::span<float> logits);
   void report(std::span<const float> logits, double log_sum, SampledToken* result);
   int32_t draw(std::span<const float> logits);
+  int32_t draw_by_id(double left, int32_t best) const;
   int32_t draw_from_all(std::span<const float> logits, double u);
   int32_t draw_from_many(std::span<const float> logits, size_t limit, double u);
   double exponentials(std::span<const float> logits, float top, float temperature);

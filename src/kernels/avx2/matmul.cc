@@ -560,8 +560,9 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), w.code(b, step, strip));
         }
       }
-      if (!info.int_scales) _mm256_storeu_ps(out.scale + i * kR + 8 * strip, w.scale(b, strip));
-      if constexpr (info.int_scales) {
+      if constexpr (!info.int_scales) {
+        _mm256_storeu_ps(out.scale + i * kR + 8 * strip, w.scale(b, strip));
+      } else {
         if (i % group == 0) _mm256_storeu_ps(out.scale + i / group * kR + 8 * strip, w.scale(b, strip));
         for (int half = 0; half < halves; ++half) {
           auto* to = out.int_scale + (i * halves + half) * kR + 8 * strip;

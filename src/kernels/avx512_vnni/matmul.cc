@@ -663,8 +663,9 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           _mm512_storeu_si512(out.code_memory + i * kUnpackedBlockBytes + step * 128 + 64 * h, code);
         }
       }
-      if (!info.int_scales) _mm512_storeu_ps(out.scale + i * kR + 16 * h, w.scale(b, h));
-      if constexpr (info.int_scales) {
+      if constexpr (!info.int_scales) {
+        _mm512_storeu_ps(out.scale + i * kR + 16 * h, w.scale(b, h));
+      } else {
         if (i % group == 0) _mm512_storeu_ps(out.scale + i / group * kR + 16 * h, w.scale(b, h));
         for (int half = 0; half < halves; ++half) {
           _mm512_storeu_si512(out.int_scale + (i * halves + half) * kR + 16 * h, w.int_scale(b, half, h));

@@ -206,8 +206,9 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
           vst1q_u8(out.code_memory + i * 1024 + step * 128 + 16 * v, w.code(b, step, v));
         }
       }
-      if (!info.int_scales) vst1q_f32(out.scale + i * kR + 4 * v, w.scale(b, v));
-      if constexpr (info.int_scales) {
+      if constexpr (!info.int_scales) {
+        vst1q_f32(out.scale + i * kR + 4 * v, w.scale(b, v));
+      } else {
         if (i % group == 0) vst1q_f32(out.scale + i / group * kR + 4 * v, w.scale(b, v));
         for (int half = 0; half < halves; ++half) {
           vst1q_s32(out.int_scale + (i * halves + half) * kR + 4 * v, w.int_scale(b, half, v));
