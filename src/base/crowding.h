@@ -34,8 +34,8 @@ class Crowding {
   bool rests(int thread) const { return threads_[static_cast<size_t>(thread)].rest_until_ns != 0; }
   int resting() const { return resting_; }
 
-  // After each section. `lost_ns`: how long thread 0 slept until the others had finished, or worked without one that
-  // came too late.
+  // Once for each section, no later than in the next one; thread 0 calls. `lost_ns`: how long it slept until the others had
+  // finished, or worked without one that came too late.
   void section_ended(int64_t now_ns, int64_t lost_ns, System& system);
 
  private:

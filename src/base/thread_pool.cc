@@ -10,6 +10,7 @@
 #include <optional>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -95,11 +96,12 @@ enum State : uint32_t { kIdle, kOffered, kWorking, kStop };
 struct ThreadPool::Shared : Crowding::System {
   struct alignas(64) Seat {
     std::atomic<uint32_t> state{kIdle};
-    std::atomic<int> thread_id{0};
+    std::atomic<int> thread_id{0};  // workers
   };
 
   FunctionRef<void(int)>* fn = nullptr;
   bool in_section = false;
+  int64_t lost_ns = 0;        // by the last section, see Crowding
   int count;                  // threads, this one included
   std::vector<Seat> seats;    // [threads]; the first one's state is unused
   std::vector<Share> shares;  // parallel_for: of each thread
@@ -137,30 +139,29 @@ struct ThreadPool::Shared : Crowding::System {
   void section(FunctionRef<void(int)> section_fn, FunctionRef<bool(int)> wanted, bool all) {
     TESSERA_CHECK(!in_section, "a parallel section inside a parallel section");
     in_section = true;
-    const int64_t begin_ns = now_ns();
     fn = &section_fn;
     for (int i = 1; i < threads(); ++i) {
       if (wanted(i)) set_state(seats[static_cast<size_t>(i)], kOffered);
     }
+    // Between sections everybody waits for this thread, so the last one's books are closed while the workers are busy again.
+    const int64_t begin_ns = now_ns();
+    crowding.section_ended(begin_ns, std::exchange(lost_ns, 0), *this);
     section_fn(0);
-    int64_t lost_ns = 0;
-    for (int i = 1; i < threads(); ++i) wait_for(seats[static_cast<size_t>(i)], all, begin_ns, &lost_ns);
+    for (int i = 1; i < threads(); ++i) wait_for(seats[static_cast<size_t>(i)], all, begin_ns);
     in_section = false;
-    seats[0].thread_id = gettid();
-    crowding.section_ended(now_ns(), lost_ns, *this);
   }
 
   std::optional<int64_t> delay_ns(int thread) override {
-    return run_delay_ns(seats[static_cast<size_t>(thread)].thread_id);
+    return run_delay_ns(thread == 0 ? gettid() : seats[static_cast<size_t>(thread)].thread_id.load());
   }
   bool separate(int thread) override { return move_away(seats[static_cast<size_t>(thread)].thread_id); }
 
   // Adds to what was lost: the time slept, or the whole section if the worker never came to take part.
-  void wait_for(Seat& seat, bool all, int64_t section_begin_ns, int64_t* lost_ns) {
+  void wait_for(Seat& seat, bool all, int64_t section_begin_ns) {
     for (;;) {
       uint32_t state = kOffered;
       if (!all && seat.state.compare_exchange_strong(state, kIdle)) {
-        *lost_ns = std::max(*lost_ns, now_ns() - section_begin_ns);
+        lost_ns = std::max(lost_ns, now_ns() - section_begin_ns);
         return;
       }
       state = seat.state.load(std::memory_order_acquire);
@@ -168,7 +169,7 @@ struct ThreadPool::Shared : Crowding::System {
       if (spin_for_change(seat.state, state)) continue;
       const int64_t begin = now_ns();
       seat.state.wait(state, std::memory_order_acquire);
-      *lost_ns += now_ns() - begin;
+      lost_ns += now_ns() - begin;
     }
   }
 };
