@@ -7,6 +7,11 @@ Makes the models (random weights in real shapes, `tessera synth`, 8 GB in all) w
 take turns; before and after each sample the limits of that moment are read (`tessera probe --limits`), because on a shared machine they
 change from second to second. A sample counts for a state of the cores if both readings were in it and agree within a
 tenth. --only NAME measures some tests, --table FILE prints the table of samples taken earlier. Standard library only.
+
+    bench/goals.py ... --want 5 --minutes 40 --out samples.jsonl
+
+takes instead of rounds what the file lacks of 5 samples of each test in each state, as far as 40 minutes go: always the test with the
+fewest in the state of that moment. Which samples count is decided as before, by the readings around them.
 """
 import argparse
 import json
@@ -92,8 +97,8 @@ def bytes_of_step(goal, record):
     return record["packed_bytes"] + tokens * layers * kv_elements * element
 
 
-def take(program, folder, goal):
-    before = limits(program)
+def take(program, folder, goal, before=None):
+    before = before or limits(program)
     hog = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if goal.busy else None
     try:
         command = [*program, "bench", "-m", os.path.join(folder, goal.model + ".gguf"), *goal.arguments.split(), "-o", "json"]
@@ -218,6 +223,21 @@ def table(samples):
     return "\n".join(lines)
 
 
+def samples_in(goal, samples, state):
+    """How many samples count for the state; of tests that are judged pass by pass, passes."""
+    mine = [s for s in samples if s["test"] == goal.name]
+    if goal.peak or "-npl" in goal.arguments:
+        return sum(one["label"] == state for s in mine for one in passes_of(s))
+    return sum(state_of(s) == state for s in mine)
+
+
+def next_goal(goals, samples, state, want):
+    """The test with the fewest samples in this state and, among these, the fewest tries; None if none lacks any."""
+    lacking = [g for g in goals if samples_in(g, samples, state) < want]
+    tries = {g.name: sum(s["test"] == g.name for s in samples) for g in lacking}
+    return min(lacking, key=lambda g: (samples_in(g, samples, state), tries[g.name]), default=None)
+
+
 def make_models(program, folder, names):
     os.makedirs(folder, exist_ok=True)
     for name in names:
@@ -232,6 +252,8 @@ def main():
     parser.add_argument("--tessera", default="build/release/apps/tessera")
     parser.add_argument("--models", help="folder of the models; they are made where they are missing")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--want", type=int, default=0, metavar="N", help="instead of rounds: N samples of each test in each state")
+    parser.add_argument("--minutes", type=float, default=30, help="with --want: how long to go on")
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="tests whose names contain it")
     parser.add_argument("--out", help="append every sample to this file, one JSON object a line")
     parser.add_argument("--table", metavar="FILE", help="only print the table of these samples")
@@ -250,6 +272,9 @@ def main():
     program = [args.tessera]
     make_models(program, args.models, dict.fromkeys([g.model for g in goals] + [RUN_MODEL for _ in runs]))
     samples = []
+    if args.want and args.out and os.path.exists(args.out):
+        with open(args.out, encoding="utf-8") as lines:
+            samples = [json.loads(line) for line in lines if line.strip()]
 
     def keep(sample):
         samples.append(sample)
@@ -257,7 +282,19 @@ def main():
             with open(args.out, "a", encoding="utf-8") as out:
                 out.write(json.dumps(sample) + "\n")
 
-    for number in range(args.rounds):
+    deadline = time.monotonic() + 60 * args.minutes
+    while args.want and time.monotonic() < deadline:
+        reading = limits(program)
+        goal = next_goal(goals, samples, reading["state"], args.want)
+        if goal is None:
+            if all(next_goal(goals, samples, state, args.want) is None for state in ("near", "far")):
+                break
+            time.sleep(2)  # until the cores are in the other state
+            continue
+        keep(take(program, args.models, goal, reading))
+        print(f"{goal.name}: {samples[-1]['tokens_per_second']:.1f} tokens/s, {state_of(samples[-1])}, now "
+              f"{samples_in(goal, samples, 'near')} near, {samples_in(goal, samples, 'far')} far", file=sys.stderr)
+    for number in range(0 if args.want else args.rounds):
         for goal in goals:
             sample = take(program, args.models, goal)
             keep(sample)

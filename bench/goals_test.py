@@ -34,6 +34,31 @@ class States(unittest.TestCase):
         self.assertAlmostEqual(goals.fraction_of_read(deep), 40 * 0.6 / 35)
 
 
+class Wanted(unittest.TestCase):
+    def goal(self, name):
+        return next(g for g in goals.GOALS if g.name == name)
+
+    def test_decoding_counts_samples(self):
+        samples = [sample("decode, Q4_0", 50.0), sample("decode, Q4_0", 80.0, "far"), sample("decode, Q4_0", 60.0, "near", "far"),
+                   sample("decode, Q8_0", 30.0)]
+        self.assertEqual(goals.samples_in(self.goal("decode, Q4_0"), samples, "near"), 1)
+        self.assertEqual(goals.samples_in(self.goal("decode, Q4_0"), samples, "far"), 1)
+
+    def test_prompts_count_passes(self):
+        prompt = sample("prefill 512, Q4_0", 350.0)
+        prompt["samples"], prompt["states"] = [350.0, 351.0, 352.0], ["near", "far", "near"]
+        self.assertEqual(goals.samples_in(self.goal("prefill 512, Q4_0"), [prompt], "near"), 2)
+
+    def test_takes_what_is_missing(self):
+        two = [self.goal("decode, Q4_0"), self.goal("decode, Q8_0")]
+        samples = [sample("decode, Q4_0", 50.0), sample("decode, Q8_0", 30.0, "far")]
+        self.assertEqual(goals.next_goal(two, samples, "near", 1).name, "decode, Q8_0")
+        self.assertEqual(goals.next_goal(two, samples, "far", 1).name, "decode, Q4_0")
+        self.assertIsNone(goals.next_goal(two[:1], samples, "near", 1))
+        samples += [sample("decode, Q8_0", 30.0, "near", "far")]  # does not count, but the other test has its turn now
+        self.assertEqual(goals.next_goal(two, samples, "far", 2).name, "decode, Q4_0")
+
+
 class Bytes(unittest.TestCase):
     def goal(self, name):
         return next(g for g in goals.GOALS if g.name == name)
