@@ -11,7 +11,8 @@ tenth. --only NAME measures some tests, --table FILE prints the table of samples
     bench/goals.py ... --want 5 --minutes 40 --out samples.jsonl
 
 takes instead of rounds what the file lacks of 5 samples of each test in each state, as far as 40 minutes go: always the test with the
-fewest in the state of that moment. Which samples count is decided as before, by the readings around them.
+fewest in the state of that moment. Which samples count is decided as before, by the readings around them. The start to the first token
+and peak memory do not depend on the state and are measured in rounds only.
 """
 import argparse
 import json
@@ -168,15 +169,20 @@ def flops_per_token(goal):
     return matrices + 2 * layers * 2 * heads_dim * tokens / 2
 
 
+def labelled(goal, samples):
+    """The test's samples, each with its state; of prompts and sequences every pass."""
+    mine = [s for s in samples if s["test"] == goal.name]
+    if goal.peak or "-npl" in goal.arguments:
+        mine = [one for s in mine for one in passes_of(s)]
+    return [(s, s.get("label") or state_of(s)) for s in mine]
+
+
 def rows_of(goal, samples, quiet):
     """One line of the table per state."""
-    mine = [s for s in samples if s["test"] == goal.name]
+    mine = labelled(goal, samples)
     decode = not goal.peak and "-npl" not in goal.arguments and not goal.busy
-    if not decode and not goal.busy:
-        mine = [one for s in mine for one in passes_of(s)]
-    labels = [s.get("label") or state_of(s) for s in mine]
     for state in ("near", "far", "changing"):
-        chosen = [s for s, label in zip(mine, labels) if label == state]
+        chosen = [s for s, label in mine if label == state]
         if not chosen or (state == "changing" and len(chosen) < len(mine)):
             continue
         rates = [s["tokens_per_second"] for s in chosen]
@@ -224,11 +230,8 @@ def table(samples):
 
 
 def samples_in(goal, samples, state):
-    """How many samples count for the state; of tests that are judged pass by pass, passes."""
-    mine = [s for s in samples if s["test"] == goal.name]
-    if goal.peak or "-npl" in goal.arguments:
-        return sum(one["label"] == state for s in mine for one in passes_of(s))
-    return sum(state_of(s) == state for s in mine)
+    """How many samples (of prompts and sequences: passes) count for the state."""
+    return sum(label == state for _, label in labelled(goal, samples))
 
 
 def next_goal(goals, samples, state, want):
@@ -236,6 +239,14 @@ def next_goal(goals, samples, state, want):
     lacking = [g for g in goals if samples_in(g, samples, state) < want]
     tries = {g.name: sum(s["test"] == g.name for s in samples) for g in lacking}
     return min(lacking, key=lambda g: (samples_in(g, samples, state), tries[g.name]), default=None)
+
+
+def read_samples(path):
+    try:
+        with open(path, encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines if line.strip()]
+    except (OSError, ValueError) as error:
+        sys.exit(f"{path}: {error}")
 
 
 def make_models(program, folder, names):
@@ -260,10 +271,9 @@ def main():
     args = parser.parse_args()
     if args.table:
         try:
-            with open(args.table, encoding="utf-8") as lines:
-                print(table([json.loads(line) for line in lines if line.strip()]))
-        except (OSError, ValueError, KeyError) as error:
-            sys.exit(f"--table {args.table}: {error}")
+            print(table(read_samples(args.table)))
+        except KeyError as error:
+            sys.exit(f"{args.table}: a sample without {error}")
         return
     if not args.models:
         parser.error("--models: expected a folder")
@@ -273,8 +283,7 @@ def main():
     make_models(program, args.models, dict.fromkeys([g.model for g in goals] + [RUN_MODEL for _ in runs]))
     samples = []
     if args.want and args.out and os.path.exists(args.out):
-        with open(args.out, encoding="utf-8") as lines:
-            samples = [json.loads(line) for line in lines if line.strip()]
+        samples = read_samples(args.out)
 
     def keep(sample):
         samples.append(sample)
