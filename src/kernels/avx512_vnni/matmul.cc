@@ -243,9 +243,10 @@ struct Packed {
 
 // Weights that stream through the first-level cache push the activations out of it, and every line of those then queues for
 // one of the core's miss buffers behind weights that come from memory. So all of them are touched again within 24 KiB of
-// weights, where two lines per block do it. Two threads in the far state, without and with in every second step: 3072 columns
-// of q4_0 5 to 6 % faster, 2048 columns 3 to 6 %, of q4_k 2 to 4 %. More columns: four to six lines gain nothing, three
-// lose 20 %. q6_k and q8_0 lose 6 and 10 %. The number of lines is no constant for the compiler: unrolled, q4_0 lost 12 %.
+// weights, where two lines per block do it. Two threads in the far state, without and with in every second step: matrices of
+// 3072 columns of q4_0 1 to 7 % faster, of 2048 columns 2 to 6 %, of q4_k 1 to 4 %. More columns: four to six lines gain nothing,
+// three lose 20 %. q6_k and q8_0 lose 6 and 10 %. The number of lines is no constant for the compiler: unrolled, q4_0 lost some 10 %
+// on one thread.
 class KeepNear {
  public:
   __attribute__((always_inline)) KeepNear(const int8_t* codes, int64_t blocks, int block_bytes)
