@@ -141,7 +141,7 @@ Status compare_models(const EvalArguments& a) {
                             engine->spec().vocab, reference->spec().vocab);
   }
   TESSERA_ASSIGN_OR_RETURN(const ScoreWindow window, window_of(*engine, a));
-  Score kl, nll, reference_nll;
+  Score kl, nll, reference_nll, above;  // above: nll less reference_nll, token by token
   int64_t agree = 0;
   ProgressBar bar("comparing");
   for (const std::string& document : documents) {
@@ -159,8 +159,11 @@ Status compare_models(const EvalArguments& a) {
       TESSERA_RETURN_IF_ERROR(score_tokens(*engine, part, whole, [&](int64_t i, std::span<const float> logits) {
         const auto& p = expected[static_cast<size_t>(i - 1)];
         kl.add(kl_divergence(p, logits));
-        nll.add(-log_probability(logits, part[static_cast<size_t>(i)]));
-        reference_nll.add(-log_probability(p, part[static_cast<size_t>(i)]));
+        const double loss = -log_probability(logits, part[static_cast<size_t>(i)]);
+        const double reference_loss = -log_probability(p, part[static_cast<size_t>(i)]);
+        nll.add(loss);
+        reference_nll.add(reference_loss);
+        above.add(loss - reference_loss);
         agree += std::ranges::max_element(p) - p.begin() == std::ranges::max_element(logits) - logits.begin();
         return bar.update(at, ids.size());
       }));
@@ -171,14 +174,16 @@ Status compare_models(const EvalArguments& a) {
   if (a.json) {
     const nlohmann::ordered_json out = {
         {"tokens", kl.tokens()},  {"kl_mean", kl.mean()},        {"kl_standard_error", kl.standard_error()},
-        {"top1_agreement", top1}, {"nll_per_token", nll.mean()}, {"reference_nll_per_token", reference_nll.mean()}};
+        {"top1_agreement", top1}, {"nll_per_token", nll.mean()}, {"reference_nll_per_token", reference_nll.mean()},
+        {"nll_difference", above.mean()}, {"nll_difference_standard_error", above.standard_error()}};
     fmt::print("{}\n", out.dump(2));
     return {};
   }
   fmt::print("tokens           {}\n", kl.tokens());
   fmt::print("KL divergence    {:.6f} +- {:.6f} nats per token\n", kl.mean(), kl.standard_error());
   fmt::print("same best token  {:.2f} %\n", 100 * top1);
-  fmt::print("nats per token   {:.5f}, reference {:.5f}\n", nll.mean(), reference_nll.mean());
+  fmt::print("nats per token   {:.5f}, reference {:.5f}: {:+.5f} +- {:.5f}\n", nll.mean(), reference_nll.mean(),
+             above.mean(), above.standard_error());
   return {};
 }
 

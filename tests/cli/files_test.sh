@@ -83,6 +83,9 @@ expect "eval kl of itself" 0 "$tessera" eval kl -m "$model" --reference "$model"
 check "kl of itself is 0" awk -v k="$(json kl /kl_mean)" -v t="$(json kl /top1_agreement)" 'BEGIN { exit !(k < 1e-6 && t == 1) }'
 expect "eval kl" 0 "$tessera" eval kl -m b.gguf --reference "$model" -f text -c 64 --json
 check "kl of q4_0" awk -v k="$(json kl /kl_mean)" 'BEGIN { exit !(k > 1e-4 && k < 2) }'
+check "its loss above the reference" awk -v l="$(json kl /nll_per_token)" -v r="$(json kl /reference_nll_per_token)" \
+  -v d="$(json kl /nll_difference)" -v e="$(json kl /nll_difference_standard_error)" \
+  'BEGIN { off = l - r - d; exit !(off < 1e-6 && off > -1e-6 && d != 0 && e > 1e-6 && e < 1) }'
 expect "eval kl of the arithmetic" 0 "$tessera" eval kl -m "$model" -f text -c 64 --json
 check "int8 activations differ a little from f32" awk -v k="$(json kl /kl_mean)" 'BEGIN { exit !(k > 1e-6 && k < 1e-2) }'
 expect "eval kl --weights" 0 "$tessera" eval kl -m "$model" --weights W8 --reference "$model" -f text -c 64 --json
