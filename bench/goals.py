@@ -5,8 +5,8 @@
 
 Makes the models (random weights in real shapes, `tessera synth`, 8 GB in all) where they are missing. One process per sample, the tests
 take turns; before and after each sample the limits of that moment are read (`tessera probe --limits`), because on a shared machine they
-change from second to second. A sample counts for a state of the cores if both readings were in it and agree within a
-tenth. --only NAME measures some tests, --table FILE prints the table of samples taken earlier. Standard library only.
+change from second to second. A sample of decoding counts for a state of the cores if both readings were in it and agree within a
+tenth; of prompts and of several sequences every pass counts by itself, for the state that the program saw before and after it. --only NAME measures some tests, --table FILE prints the table of samples taken earlier. Standard library only.
 
     bench/goals.py ... --want 5 --minutes 40 --out samples.jsonl
 

@@ -78,6 +78,7 @@ class Attend {
     make_tiles();
     choose_units();
     allocate_scratch();
+    if (split_) finish_unseeing();
     ctx_.pool.parallel_for(units_, 1, [&](int64_t begin, int64_t end, int thread) {
       for (int64_t u = begin; u < end; ++u) run_unit(u, scratch_ + thread * scratch_floats_);
     });
@@ -192,6 +193,17 @@ class Attend {
       merge(tile, heads, slot(tile.first_slot + i * head_groups_ + group), s.total);
     }
     finish(tile, heads, s.total);
+  }
+
+  // Split mode has no units for tiles that see nothing.
+  void finish_unseeing() {
+    const Scratch s = make_scratch(scratch_);
+    for (const Tile& tile : tiles_) {
+      for (int64_t g = 0; tile.segments == 0 && g < head_groups_; ++g) {
+        clear(s.total, rows_of(tile, head_group(g)));
+        finish(tile, head_group(g), s.total);
+      }
+    }
   }
 
   struct HeadRange {

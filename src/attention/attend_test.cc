@@ -373,10 +373,12 @@ TEST(Attend, NothingVisibleIsZero) {
     Fixture f({2, 1, 16}, DType::kF32, DType::kF32, {10});
     const Sequence& s = f.sequences[0];
     f.store(layer.table.attention, s, 0, s.tokens_);
-    std::vector<float> lse;
-    const auto got = run(f, layer.table.attention, s, 3, 2, {part_of(f, s, {.begin = 5}, kPlain)}, 1, &lse);
-    for (float x : got) EXPECT_EQ(x, 0.0f);
-    for (float x : lse) EXPECT_EQ(x, -INFINITY);
+    for (int threads : {1, 3}) {
+      std::vector<float> lse;
+      const auto got = run(f, layer.table.attention, s, 3, 2, {part_of(f, s, {.begin = 5}, kPlain)}, threads, &lse);
+      for (float x : got) EXPECT_EQ(x, 0.0f);
+      for (float x : lse) EXPECT_EQ(x, -INFINITY);
+    }
   }
 }
 

@@ -47,7 +47,7 @@ uint32_t cpu_features() {
 std::string cpu_feature_names(uint32_t features) {
   static constexpr std::pair<uint32_t, const char*> kNames[] = {
       {kCpuAvx2, "avx2"},          {kCpuAvx512, "avx512"},          {kCpuAvx512Vnni, "avx512_vnni"},
-      {kCpuAvx512Bf16, "avx512_bf16"}, {kCpuAvxVnni, "avx_vnni"}, {kCpuNeon, "neon"}, {kCpuNeonDot, "neon_dotprod"}};
+      {kCpuAvx512Bf16, "avx512_bf16"}, {kCpuNeon, "neon"}, {kCpuNeonDot, "neon_dotprod"}};
   std::string names;
   for (const auto& [bit, name] : kNames) {
     if (features & bit) names += (names.empty() ? "" : " ") + std::string(name);

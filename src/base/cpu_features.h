@@ -12,9 +12,8 @@ enum CpuFeature : uint32_t {
   kCpuAvx512 = 1u << 1,      // F, BW, DQ, VL
   kCpuAvx512Vnni = 1u << 2,
   kCpuAvx512Bf16 = 1u << 3,
-  kCpuAvxVnni = 1u << 4,
-  kCpuNeon = 1u << 5,
-  kCpuNeonDot = 1u << 6,
+  kCpuNeon = 1u << 4,
+  kCpuNeonDot = 1u << 5,
 };
 
 // Bits of CpuFeature. Includes the check that the operating system saves the wide registers.

@@ -76,7 +76,7 @@ void Crowding::section_ended(int64_t now_ns, int64_t lost_ns, System& system) {
     return;
   }
   const std::optional<int64_t> own = system.delay_ns(0);
-  if (!own) return;
+  if (!own) return begin_window(now_ns, false, system);  // asked again in the next window
   const bool lost = lost_ns_ + *own - threads_[0].delay_ns > window / kLossShare;
   if (lost && suspicious_) {
     const int thread = most_delayed(window, system);

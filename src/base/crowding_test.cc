@@ -21,6 +21,7 @@ class Machine : Crowding::System {
     }
   }
   std::optional<int64_t> delay_ns(int thread) override {
+    ++questions;
     if (!tells) return std::nullopt;
     return static_cast<int64_t>(share[static_cast<size_t>(thread)] * static_cast<double>(now_));
   }
@@ -33,6 +34,7 @@ class Machine : Crowding::System {
   std::vector<double> share;
   double waited = 0;
   bool tells = true, on_one_processor = false;
+  int questions = 0;
   Crowding crowding;
 
  private:
@@ -100,6 +102,7 @@ TEST(Crowding, SystemsThatDoNotTell) {
   m.waited = 0.9;
   m.run_for(1000);
   EXPECT_EQ(m.crowding.resting(), 0);
+  EXPECT_LE(m.questions, 200 + 2);  // twice a window of 10 ms, not in every section
   EXPECT_EQ(run_delay_ns(-1), std::nullopt);
   EXPECT_GE(run_delay_ns(gettid()).value_or(0), 0);
   EXPECT_FALSE(move_away(-1));

@@ -181,6 +181,7 @@ ThreadPool::ThreadPool(int threads)
       shared_->workers.emplace_back([shared = shared_.get(), i] { shared->work(i); });
     } catch (const std::system_error&) {  // the system gives no more threads: those that are there do the work
       shared_->count = i;
+      shared_->crowding = Crowding(i);
     }
   }
 }
@@ -200,8 +201,11 @@ void ThreadPool::run(FunctionRef<void(int)> fn) {
 void ThreadPool::parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t, int)> fn) {
   if (n <= 0) return;
   grain = std::max<int64_t>(grain, 1);
-  if (n <= grain || threads() == 1) {
-    fn(0, n, 0);
+  if (n <= grain) return fn(0, n, 0);
+  if (threads() == 1) {
+    for (int64_t begin = 0; begin < n; begin += Share::kMostChunks * grain) {
+      fn(begin, std::min(begin + Share::kMostChunks * grain, n), 0);
+    }
     return;
   }
   Shared& s = *shared_;

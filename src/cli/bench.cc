@@ -10,6 +10,7 @@
 
 #include "cli/bench_output.h"
 #include "cli/bench_run.h"
+#include "cli/console.h"
 #include "cli/probe.h"
 #include "formats/text.h"
 
@@ -76,6 +77,7 @@ Status run_bench(const BenchOptions& options) {
     if (!result.ok()) return failed(result.status(), true);
     print(stdout, out.result(*result));
     print(stderr, err.result(*result));
+    if (interrupted()) return failed(Status(StatusCode::kCancelled, "interrupted"), true);
   }
   print(stdout, out.end());
   print(stderr, err.end());

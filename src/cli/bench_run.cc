@@ -7,6 +7,7 @@
 
 #include "cli/bench_model.h"
 #include "cli/common_flags.h"
+#include "cli/console.h"
 #include "cli/probe.h"
 #include "formats/checkpoint.h"
 #include "planner/shape_checkpoint.h"
@@ -27,6 +28,8 @@ std::string utc_now() {
   std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
   return text;
 }
+
+Status not_interrupted() { return interrupted() ? Status(StatusCode::kCancelled, "interrupted") : Status(); }
 
 }  // namespace
 
@@ -55,7 +58,7 @@ Result<BenchEngine> BenchEngine::open(const BenchCase& config, int64_t context, 
   options.v_dtype = config.v_type;
   const auto begin = Clock::now();
   TESSERA_ASSIGN_OR_RETURN(bench.engine_, Engine::create(std::move(checkpoint), options,
-                                                         [](uint64_t, uint64_t) { return true; }));
+                                                         [](uint64_t, uint64_t) { return !interrupted(); }));
   bench.info_.load_seconds = seconds_since(begin);
   bench.info_.packed_bytes = bench.engine_->model().weight_bytes();
   for (const CacheLevel& cache : system.caches) bench.info_.in_cache |= bench.info_.packed_bytes <= cache.bytes;
@@ -65,6 +68,7 @@ Result<BenchEngine> BenchEngine::open(const BenchCase& config, int64_t context, 
 Status BenchEngine::prompt_pass(SequenceId sequence, int64_t tokens) {
   tokens_.resize(engine_->options().batch_tokens);
   for (int64_t done = 0; done < tokens;) {
+    TESSERA_RETURN_IF_ERROR(not_interrupted());
     const int64_t n = std::min<int64_t>(tokens - done, engine_->options().batch_tokens);
     for (int64_t i = 0; i < n; ++i) {
       random_ = random_ * 6364136223846793005u + 1442695040888963407u;
@@ -88,6 +92,7 @@ Status BenchEngine::generate_pass(const std::vector<SequenceId>& sequences, int6
   std::vector<Engine::Append> items;
   for (size_t i = 0; i < sequences.size(); ++i) items.push_back({sequences[i], std::span<const int32_t>(&next[i], 1)});
   for (int64_t t = 0; t < tokens; ++t) {
+    TESSERA_RETURN_IF_ERROR(not_interrupted());
     for (int32_t& token : next) {
       random_ = random_ * 6364136223846793005u + 1442695040888963407u;
       token = static_cast<int32_t>((random_ >> 33) % static_cast<uint64_t>(engine_->spec().vocab));
@@ -199,7 +204,9 @@ Result<BenchResult> BenchEngine::run(const BenchCase& test, const BenchOptions& 
     rewind();
   }
   for (const SequenceId id : sequences) engine_->states().free_sequence(id);
-  if (!status.ok()) return status.with_context(test.test_name());
+  // Interrupted: the samples that were taken are a result.
+  const bool cut_short = status.code() == StatusCode::kCancelled && !result.samples.empty();
+  if (!status.ok() && !cut_short) return status.with_context(test.test_name());
   result.peak_resident_bytes = peak_resident_bytes();
   result.context_tokens = engine_->options().context_tokens;
   result.most_sequences = engine_->options().max_sequences;

@@ -1,5 +1,8 @@
 // The program's command line: the list of verbs, what they share, and the exit code: 0 done, 1 failed, 2 wrong command
 // line, 130 interrupted.
+#include <poll.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <array>
 #include <cstdio>
@@ -74,6 +77,13 @@ int parse_and_run(CLI::App& app, std::vector<std::string> arguments, const int& 
   return exit_code;
 }
 
+// Whether something that was printed could not be written. A reader that left early (head) is no failure.
+bool output_lost() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return false;
+  pollfd reader{STDOUT_FILENO, POLLOUT, 0};
+  return ::poll(&reader, 1, 0) != 1 || (reader.revents & POLLERR) == 0;
+}
+
 }  // namespace
 
 int cli_main(int argc, char** argv) {
@@ -96,7 +106,10 @@ int cli_main(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   verb_name = full_name(leading_verb(app, arguments));
   try {
-    return parse_and_run(app, std::move(arguments), exit_code);
+    const int code = parse_and_run(app, std::move(arguments), exit_code);
+    if (!output_lost()) return code;
+    std::fprintf(stderr, "%s: standard output: cannot write\n", verb_name.c_str());
+    return kFailed;
   } catch (const std::system_error& error) {
     std::fprintf(stderr, "tessera: %s\n", printable(error.what()).c_str());
     return kFailed;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "cli/console.h"
 #include "formats/text.h"
 #include "probe/limits_now.h"
 #include "probe/statistics.h"
@@ -104,7 +105,9 @@ Result<ProbeReport> load_probe(const std::string& path) {
 
 Status run_probe(const ProbeVerbOptions& options) {
   const std::string path = options.output.empty() ? probed_hardware_path() : options.output;
-  auto report = probe_machine(options.probe, [](std::string_view stage) { fmt::print(stderr, "probe: {}\n", stage); });
+  ProbeOptions probe = options.probe;
+  probe.go_on = [] { return !interrupted(); };
+  auto report = probe_machine(probe, [](std::string_view stage) { fmt::print(stderr, "probe: {}\n", stage); });
   if (!report.ok()) return report.status();
   if (options.json) {
     fmt::print("{}\n", probe_to_json(*report).dump(2));

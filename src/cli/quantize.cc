@@ -1,9 +1,8 @@
 // `tessera quantize` and `tessera convert`: write a model as a GGUF file, in other types or as it is.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -48,9 +47,20 @@ Result<std::vector<TypeRule>> parse_rules(const std::vector<std::string>& texts)
   return rules;
 }
 
-Status refuse_overwrite(const std::string& output, bool force) {
-  if (force || ::access(output.c_str(), F_OK) != 0) return {};
-  return invalid_argument("{}: the file exists; --force replaces it", output);
+// The output replaces a file of its name, once it is complete: never a device or pipe, nor what is read.
+Status refuse_overwrite(const QuantizeArguments& a) {
+  namespace fs = std::filesystem;
+  std::error_code error;  // what cannot be looked at is found out by writing
+  const fs::file_status status = fs::status(a.output, error);
+  if (!fs::exists(status)) return {};
+  if (!fs::is_regular_file(status)) return invalid_argument("{}: expected a file to write, found a folder, device or pipe", a.output);
+  std::string input = a.model.model;
+  if (input.empty()) {
+    TESSERA_ASSIGN_OR_RETURN(input, default_model_path());
+  }
+  if (fs::equivalent(input, a.output, error)) return invalid_argument("{}: the output is the input", a.output);
+  if (!a.force) return invalid_argument("{}: the file exists; --force replaces it", a.output);
+  return {};
 }
 
 Status write(const Checkpoint& checkpoint, const RewriteOptions& options, int threads,
@@ -76,7 +86,7 @@ Status quantize(const QuantizeArguments& a) {
   // llama-quantize also takes IN TYPE; here the type would become a file.
   if (find_recipe(a.output).ok())
     return invalid_argument("-o: expected a file, found the type {}; the order is IN OUT TYPE", a.output);
-  TESSERA_RETURN_IF_ERROR(refuse_overwrite(a.output, a.force));
+  TESSERA_RETURN_IF_ERROR(refuse_overwrite(a));
   TESSERA_ASSIGN_OR_RETURN(const WeightRecipe recipe, find_recipe(a.type));
   TESSERA_ASSIGN_OR_RETURN(const auto rules, parse_rules(a.tensor_types));
   TESSERA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, open_model(a.model));
@@ -129,7 +139,7 @@ void note_missing_tokenizer(const Metadata& metadata) {
 }
 
 Status convert(const QuantizeArguments& a) {
-  TESSERA_RETURN_IF_ERROR(refuse_overwrite(a.output, a.force));
+  TESSERA_RETURN_IF_ERROR(refuse_overwrite(a));
   TESSERA_ASSIGN_OR_RETURN(const Checkpoint checkpoint, open_model(a.model));
   std::optional<DType> wanted;
   RewriteOptions options{.output = a.output};

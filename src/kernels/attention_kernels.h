@@ -5,7 +5,7 @@
 // panels of kKvPanel lanes (the last may hold 16); inside a panel the depth runs slowest, in groups of g elements that
 // stand beside each other within a lane:
 //     element (lane, depth d) of a panel of width w begins at ((d / g) * w + lane) * g + d % g
-// Keys:   lane = token,     depth = head dimension, zero-padded to a multiple of g.
+// Keys:   lane = token,     depth = head dimension, padded to a multiple of g (garbage: kernels must not use it).
 // Values: lane = dimension (lanes padded to a multiple of 16, garbage), depth = token.
 // So scores and weighted sum are the same small matrix product: a few rows times a panel that is streamed once, all query
 // heads of the kv head in registers.

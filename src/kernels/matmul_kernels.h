@@ -52,8 +52,8 @@ enum BlockKind : int {
 inline constexpr int kPanelRows = 32;
 inline constexpr int kBlockCols = 32;
 inline constexpr int kMostGroupBlocks = 8;
-inline constexpr int kBlockTokens = 8;   // most tokens of a tile of int8 activations
-inline constexpr int kManyBlockTokens = 6;  // where there are many tiles: 12 + 12 of 32 registers are sums
+inline constexpr int kBlockTokens = 8;   // most tokens of a tile of int8 activations that the kernels take
+inline constexpr int kManyBlockTokens = 6;  // what the operations make of it: 12 + 12 of 32 registers are sums, wider tiles spill
 inline constexpr int kFloatTokens = 12;  // most tokens of a tile of f32 or bf16 activations
 inline constexpr int kUnpackCols = 2048;  // most columns unpacked at a time: 64 KiB of codes
 inline constexpr int kUnpackBlocks = kUnpackCols / kBlockCols;
@@ -115,7 +115,7 @@ static inline BlockTile advance(const BlockTile& x, int64_t blocks) {
 struct UnpackedPanel {
   const uint8_t* codes;  // [blocks][8][32 rows][4 columns], unsigned; blocks stand code_stride bytes apart
   int64_t code_stride;
-  int offset_shift;      // codes stand for code - (1 << offset_shift); -1: no offset
+  int offset_shift;      // codes stand for code - (1 << offset_shift); negative: no offset, which one is between a layer's unpack and many
   float* scale;          // [blocks][32]; with int_scales [groups][32]
   int32_t* int_scale;    // [blocks][halves][32]
   float* bias;           // [blocks][32], times -1/128, which makes start32 the other factor

@@ -5,13 +5,17 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "base/aligned.h"
 #include "base/cpu_features.h"
 #include "kernels/kernels.h"
 #include "kernels/packed_codec.h"
+#include "quant/block_format.h"
+#include "tensor/dtype.h"
 
 namespace tessera {
 namespace {
@@ -55,10 +59,10 @@ std::vector<float> normal_values(int64_t n, uint32_t seed) {
 }
 
 // Any bytes are valid codes; the fields that are f16 get small positive numbers.
-std::vector<uint8_t> random_panel(PackedCodec codec, int64_t cols, bool largest_codes = false) {
+std::vector<uint8_t> random_panel(PackedCodec codec, int64_t cols, std::optional<uint8_t> fill = {}) {
   std::vector<uint8_t> panel(packed_panel_bytes(codec, cols));
   std::mt19937 random(static_cast<uint32_t>(codec));
-  for (auto& b : panel) b = largest_codes ? 0xff : static_cast<uint8_t>(random());
+  for (auto& b : panel) b = fill ? *fill : static_cast<uint8_t>(random());
   const PackedCodecInfo& info = packed_codec_info(codec);
   const bool two = info.kind == kScale32Bias || info.kind == kScale32Min || info.kind == kScale16Min;
   for (int64_t g = 0; g < cols / info.group_cols; ++g) {
@@ -152,25 +156,28 @@ TEST(MatmulKernels, BlockTypesGiveTheSameBitsInEveryLayerAndFamily) {
   }
 }
 
-// Layers that add products in 16 bits must not overflow.
+// Layers that add products in 16 bits must not overflow. The largest codes: all bits; of the types whose nibbles stand for
+// entries of a table 28 of MXFP4 (nibble 7), and of IQ4 79 (nibble 4), the largest low half of a code, and 1 (nibble 0).
 TEST(MatmulKernels, LargestCodesAndActivationsGiveTheSameBitsInEveryLayer) {
   const auto tables = layers();
   const MatmulKernels& generic = tables[0].second;
   constexpr int64_t cols = kBlocks * kBlockCols;
   for (int c = 0; c < kBlockCodecs; ++c) {
     const auto codec = static_cast<PackedCodec>(c);
-    const auto panel = random_panel(codec, cols, true);
-    for (float value : {1.0f, -1.0f}) {
-      for (int64_t width : {1, 6}) {
-        const std::vector<float> x(width * cols, value), add(width * kPanelRows);
-        Tile tile = make_tile(cols, width, block_kind_info(packed_codec_info(codec).kind).group_blocks);
-        generic.quantize_blocks(x.data(), cols, cols, tile.view);
-        const auto want = run_few(generic, codec, panel, tile, kBlocks, add.data());
-        for (const auto& [name, table] : tables) {
-          EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, kBlocks, add.data()), want))
-              << name << " few codec " << c;
-          EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, kBlocks, add.data()), want))
-              << name << " many codec " << c;
+    for (uint8_t fill : {0xff, 0x77, 0x44, 0x00}) {
+      const auto panel = random_panel(codec, cols, fill);
+      for (float value : {1.0f, -1.0f}) {
+        for (int64_t width : {1, 6}) {
+          const std::vector<float> x(width * cols, value), add(width * kPanelRows);
+          Tile tile = make_tile(cols, width, block_kind_info(packed_codec_info(codec).kind).group_blocks);
+          generic.quantize_blocks(x.data(), cols, cols, tile.view);
+          const auto want = run_few(generic, codec, panel, tile, kBlocks, add.data());
+          for (const auto& [name, table] : tables) {
+            EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, kBlocks, add.data()), want))
+                << name << " few codec " << c << " fill " << int{fill};
+            EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, kBlocks, add.data()), want))
+                << name << " many codec " << c << " fill " << int{fill};
+          }
         }
       }
     }
@@ -251,15 +258,19 @@ TEST(MatmulKernels, InfinitiesAndNansArriveInEveryLayer) {
         }
       }
     }
-    auto endless = x;
-    endless[7] = std::numeric_limits<float>::infinity();
     const auto panel = random_panel(codec, cols);
-    for (const auto& [name, table] : tables) {
-      Tile tile = make_tile(cols, 1, group_blocks);
-      table.quantize_blocks(endless.data(), cols, cols, tile.view);
-      for (const auto& y : {run_few(table, codec, panel, tile, kBlocks, add.data()),
-                            run_many(table, codec, panel, tile, kBlocks, add.data())}) {
-        for (float v : y) EXPECT_TRUE(std::isnan(v)) << name << " codec " << c;
+    for (float bad : {std::numeric_limits<float>::infinity(), std::nanf(""), -std::nanf("")}) {
+      for (int64_t at : {int64_t{7}, cols - 1}) {
+        auto spoilt = x;
+        spoilt[at] = bad;
+        for (const auto& [name, table] : tables) {
+          Tile tile = make_tile(cols, 1, group_blocks);
+          table.quantize_blocks(spoilt.data(), cols, cols, tile.view);
+          for (const auto& y : {run_few(table, codec, panel, tile, kBlocks, add.data()),
+                                run_many(table, codec, panel, tile, kBlocks, add.data())}) {
+            for (float v : y) EXPECT_TRUE(std::isnan(v)) << name << " codec " << c << ", " << bad << " at " << at;
+          }
+        }
       }
     }
   }
@@ -312,28 +323,66 @@ TEST(MatmulKernels, RowScaledInt8GivesTheSameBitsInEveryLayer) {
   }
 }
 
+// A float type's numbers after rounding to it, and the bytes they are stored as.
+struct Stored {
+  std::vector<std::byte> bytes;
+  std::vector<float> values;
+};
+Stored stored_as(DType type, const std::vector<float>& x) {
+  const auto n = static_cast<int64_t>(x.size());
+  Stored s{std::vector<std::byte>(*row_bytes(type, x.size())), std::vector<float>(x.size())};
+  block_format(type)->pack(x.data(), nullptr, s.bytes.data(), n);
+  block_format(type)->unpack(s.bytes.data(), s.values.data(), n);
+  return s;
+}
+
+// Weights of every float type against the exact product of what is stored; activations as they are or, where bf16 numbers
+// meet in pairs, rounded to bf16.
 TEST(MatmulKernels, FloatTypesStayWithinRounding) {
   const auto tables = layers();
-  const int64_t cols = 173;
-  const auto weights = normal_values(cols * kPanelRows, 8);
-  for (int64_t width : {1, 3, 6, 7, 12}) {
-    const auto x = normal_values(width * cols, 9);
-    std::vector<double> want(width * kPanelRows), magnitude(width * kPanelRows);
-    for (int64_t t = 0; t < width; ++t) {
-      for (int64_t k = 0; k < cols; ++k) {
-        for (int r = 0; r < kPanelRows; ++r) {
-          want[t * kPanelRows + r] += double(weights[k * kPanelRows + r]) * x[t * cols + k];
-          magnitude[t * kPanelRows + r] += std::fabs(double(weights[k * kPanelRows + r]) * x[t * cols + k]);
+  struct Type {
+    DType dtype;
+    PackedCodec codec;
+    void (*MatmulKernels::*kernel)(const FloatTask&);
+  };
+  const Type types[] = {{DType::kF32, kPackedF32, &MatmulKernels::float_f32},
+                        {DType::kF16, kPackedF16, &MatmulKernels::float_f16},
+                        {DType::kBF16, kPackedBF16, &MatmulKernels::float_bf16}};
+  for (int64_t cols : {173, 256}) {
+    const int64_t even = (cols + 1) / 2 * 2;
+    for (const Type& type : types) {
+      const Stored w = stored_as(type.dtype, normal_values(kPanelRows * cols, 8));  // [32][cols]
+      std::vector<uint8_t> panel(packed_panel_bytes(type.codec, cols));
+      pack_panel(type.dtype, w.bytes.data(), kPanelRows, *row_bytes(type.dtype, cols), cols, panel.data());
+      for (int64_t width : {1, 3, 6, 7, 12}) {
+        const auto x = normal_values(width * cols, 9);
+        const auto check = [&](const std::string& what, const Sums& got, const std::vector<float>& inputs) {
+          for (int64_t t = 0; t < width; ++t) {
+            for (int r = 0; r < kPanelRows; ++r) {
+              double want = 0, magnitude = 0;
+              for (int64_t k = 0; k < cols; ++k) {
+                const double product = double(w.values[r * cols + k]) * inputs[t * cols + k];
+                want += product;
+                magnitude += std::fabs(product);
+              }
+              ASSERT_NEAR(got.y[t * kPanelRows + r], want, magnitude * cols * 6e-8) << what << " width " << width;
+            }
+          }
+        };
+        for (const auto& [name, table] : tables) {
+          const std::string what = std::string(name) + " codec " + std::to_string(type.codec) + " columns " + std::to_string(cols);
+          std::vector<float> tile(cols * width);
+          table.tile_f32(x.data(), cols, cols, width, tile.data());
+          Sums sums(width, nullptr);
+          (table.*type.kernel)(FloatTask{panel.data(), tile.data(), width, cols, sums.out});
+          check(what, sums, x);
+          if (type.codec != kPackedBF16 || table.pairs_bf16 == nullptr) continue;
+          std::vector<uint16_t> pairs(even * width);
+          table.tile_bf16(x.data(), cols, cols, width, pairs.data());
+          Sums in_pairs(width, nullptr);
+          table.pairs_bf16(FloatTask{panel.data(), pairs.data(), width, even, in_pairs.out});
+          check(what + " pairs", in_pairs, stored_as(DType::kBF16, x).values);
         }
-      }
-    }
-    for (const auto& [name, table] : tables) {
-      std::vector<float> tile(cols * width);
-      table.tile_f32(x.data(), cols, cols, width, tile.data());
-      Sums sums(width, nullptr);
-      table.float_f32(FloatTask{weights.data(), tile.data(), width, cols, sums.out});
-      for (size_t i = 0; i < want.size(); ++i) {
-        ASSERT_NEAR(sums.y[i], want[i], magnitude[i] * cols * 6e-8) << name << " width " << width;
       }
     }
   }

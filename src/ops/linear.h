@@ -45,7 +45,7 @@ class Linear {
     FunctionRef<void(int64_t begin, int64_t end, FunctionRef<void(const std::byte*)> use)> read_rows;
   };
   static Result<Linear> pack(const Source& source, ThreadPool& pool);
-  // Two matrices of the same type and shape whose panels alternate in memory: linear_gated() reads both as one stream.
+  // Two matrices of the same type and shape (checked) whose panels alternate in memory: linear_gated() reads both as one stream.
   static Result<std::array<Linear, 2>> pack_pair(const Source& first, const Source& second, ThreadPool& pool);
 
   void set_bias(std::vector<float> bias);  // rows elements
@@ -91,10 +91,11 @@ void linear(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y);
 // Same, added to what y holds (residual).
 void linear_add(OpContext& ctx, const Linear& w, LinearInput& x, Rows<float> y);
 // act(gate(x)) * up(x) as the input of `next`: the first half of a gated feed-forward layer in one parallel section. Long
-// prompts are quantized for `next` as they are multiplied.
+// prompts are quantized for `next` as they are multiplied: the result is for `next`, or matrices of its activation form, alone. gate and up
+// have the rows that `next` has columns.
 LinearInput linear_gated(OpContext& ctx, Activation act, const Linear& gate, const Linear& up, LinearInput& x,
                          const Linear& next);
-// Several matrices over the same input in one parallel section: ys[i] = ws[i](x).
+// Several matrices, at most 8, over the same input in one parallel section: ys[i] = ws[i](x).
 void linear_many(OpContext& ctx, std::span<const Linear* const> ws, LinearInput& x, std::span<const Rows<float>> ys);
 
 }  // namespace tessera

@@ -126,7 +126,7 @@ HardwareSpec guess_this_machine() {
   const double cores = default_thread_count();
   const double hertz = 2.5e9;
   const double f32_per_cycle = (features & kCpuAvx512) ? 32 : (features & kCpuAvx2) ? 16 : 8;
-  const bool fast_int8 = (features & (kCpuAvx512Vnni | kCpuAvxVnni | kCpuNeonDot)) != 0;
+  const bool fast_int8 = (features & (kCpuAvx512Vnni | kCpuNeonDot)) != 0;
   spec.name = "this";
   spec.description =
       fmt::format("{}, {} cores: an estimate from the processor's features. `tessera probe` measures it.",

@@ -46,13 +46,19 @@ double best_peak(const ProbeReport& report, PeakType type, int threads) {
 // Announces the stages and notes what else ran during each.
 class StageClock {
  public:
-  StageClock(ProbeReport* report, const std::function<void(std::string_view)>& note) : report_(report), note_(note) {}
-  void begin(std::string name) {
+  StageClock(ProbeReport* report, const ProbeOptions& options, const std::function<void(std::string_view)>& note)
+      : report_(report), options_(options), note_(note) {}
+  Status go_on() const {
+    return options_.go_on && !options_.go_on() ? Status(StatusCode::kCancelled, "interrupted") : Status();
+  }
+  Status begin(std::string name) {
     end();
+    TESSERA_RETURN_IF_ERROR(go_on());
     note_(name);
     name_ = std::move(name);
     before_ = CpuTimes::now();
     start_ = std::chrono::steady_clock::now();
+    return {};
   }
   void end() {
     if (name_.empty()) return;
@@ -62,6 +68,7 @@ class StageClock {
 
  private:
   ProbeReport* report_;
+  const ProbeOptions& options_;
   const std::function<void(std::string_view)>& note_;
   std::string name_;
   CpuTimes before_;
@@ -87,22 +94,23 @@ Result<ProbeReport> probe_machine(const ProbeOptions& options, const std::functi
   const std::vector<int> ends = counts.size() > 1 ? std::vector<int>{1, counts.back()} : counts;
 
   report.state_before = sample_core_state(report.machine.cpus);
-  StageClock stage(&report, note);
-  stage.begin("memory bandwidth");
+  StageClock stage(&report, options, note);
+  TESSERA_RETURN_IF_ERROR(stage.begin("memory bandwidth"));
   TESSERA_ASSIGN_OR_RETURN(report.memory, measure_memory_bandwidth(report.machine, counts,
                                                                    options.buffer_bytes > 0 ? options.buffer_bytes : memory_buffer_bytes(report.machine, 512u << 20),
                                                                    options.repetitions));
-  stage.begin("cache bandwidth");
+  TESSERA_RETURN_IF_ERROR(stage.begin("cache bandwidth"));
   TESSERA_ASSIGN_OR_RETURN(report.caches, measure_cache_bandwidth(report.machine, ends, options.repetitions));
-  stage.begin("multiply-add rate");
+  TESSERA_RETURN_IF_ERROR(stage.begin("multiply-add rate"));
   report.peaks = measure_peaks(ends, options.repetitions);
-  stage.begin("core to core");
+  TESSERA_RETURN_IF_ERROR(stage.begin("core to core"));
   report.latencies = measure_latencies(report.machine);
-  stage.begin("barrier");
+  TESSERA_RETURN_IF_ERROR(stage.begin("barrier"));
   report.barriers = measure_barriers(counts, options.repetitions);
   if (options.kernels) {
-    stage.begin("kernels");
+    TESSERA_RETURN_IF_ERROR(stage.begin("kernels"));
     for (const DType dtype : probed_weight_types()) {
+      TESSERA_RETURN_IF_ERROR(stage.go_on());
       TESSERA_ASSIGN_OR_RETURN(KernelRateResult rate, measure_kernel_rate(dtype, {.threads = counts.back()}));
       report.kernels.push_back(std::move(rate));
     }

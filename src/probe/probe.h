@@ -29,6 +29,7 @@ struct ProbeOptions {
   int repetitions = 7;
   uint64_t buffer_bytes = 0;  // memory bandwidth; 0: max(512 MiB, 4 x last-level cache), at most a quarter of free memory
   bool kernels = true;
+  std::function<bool()> go_on;  // asked every second or so; false ends the probe with kCancelled
 };
 
 struct LatencyResult {

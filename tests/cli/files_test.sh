@@ -36,6 +36,13 @@ check "the file is a new one" bash -c '! cmp -s a.gguf b.gguf'
 expect_error 2 'tessera quantize: TYPE: expected '"$("$tessera" synth --type zzz 2>&1 | sed 's/.*expected \(.*\), found.*/\1/')"', found "q4_9"; did you mean q4_0?' \
   "$tessera" quantize "$model" d.gguf q4_9
 expect_error 2 'tessera quantize: -o: expected a file, found the type q4_0; the order is IN OUT TYPE' "$tessera" quantize "$model" q4_0
+cp "$model" same.gguf
+expect_error 1 "tessera quantize: same.gguf: the output is the input" "$tessera" quantize same.gguf same.gguf q4_0 --force
+check "the input is as it was" cmp -s "$model" same.gguf
+mkfifo pipe
+expect_error 1 "tessera quantize: pipe: expected a file to write, found a folder, device or pipe" "$tessera" quantize "$model" pipe q4_0 --force
+check "the pipe is one still" test -p pipe
+rm same.gguf pipe
 expect "a folder that is not there" 1 "$tessera" quantize "$model" none/d.gguf q4_0
 check "no file after an error" test "$(count_files d.gguf)" = 0
 

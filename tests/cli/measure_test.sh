@@ -33,6 +33,32 @@ check "bench: repeated flags add up" test "$(wc -l <out)" = 3
 expect "bench twin" 0 env TESSERA_BENCH_OUTPUT=json TESSERA_OUTPUT=csv TESSERA_SYNTH_OUTPUT=x "${bench[@]}" -p 8 -n 0
 json "TESSERA_OUTPUT=json" /0/avg_ts >/dev/null
 expect "bench compare" 0 "$tessera" bench compare before.json before.json
+
+# Ctrl-C: the samples that were taken are a whole file, exit code 130; a probe is not written. (env resets the ignored SIGINT of
+# a background job.)
+env --default-signal=INT "$tessera" bench -m "$model" -t 1 --no-warmup -p 16 -n 0 -r 10000 -o json >out 2>err &
+job=$!
+sleep 1
+kill -INT "$job"
+wait "$job"
+code=$?
+check "Ctrl-C ends bench with 130, found $code" test "$code" = 130
+check "Ctrl-C keeps the samples" awk -v v="$(json bench /0/avg_ts)" 'BEGIN { exit !(v > 0) }'
+env --default-signal=INT "$tessera" probe -r 1 -o "$work/probed.json" >out 2>err &
+job=$!
+for _ in $(seq 100); do grep -q memory err && break; sleep 0.05; done
+kill -INT "$job"
+wait "$job"
+code=$?
+check "Ctrl-C ends probe with 130, found $code" test "$code" = 130
+check "Ctrl-C leaves no description" test ! -e "$work/probed.json"
+
+# What could not be written is no success; a reader that has enough is.
+if [ -c /dev/full ]; then
+  expect_error 1 "tessera bench: standard output: cannot write" bash -c "'$tessera' bench -m '$model' -p 8 -n 0 -r 1 >/dev/full"
+  expect_error 1 "tessera: standard output: cannot write" bash -c "'$tessera' --version >/dev/full"
+fi
+expect "a reader that leaves" 0 bash -c "set -o pipefail; '$tessera' help run | head -n 1"
 : >empty.json
 expect_error 1 "tessera bench compare: no test is in both files: 0 in empty.json, 0 in empty.json" "$tessera" bench compare empty.json empty.json
 expect "bench of nothing" 1 "$tessera" bench -m none.gguf -p 1 -n 0

@@ -101,12 +101,14 @@ inline __attribute__((always_inline)) __mmask16 first_lanes(int64_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1);
 }
 
+// As integers, so that NaN is the largest (generic/matmul.cc says why).
 float max_magnitude(const float* x, int64_t n) {
-  __m512 most = _mm512_setzero_ps();
+  const auto magnitude = [](__m512 v) { return _mm512_castps_si512(_mm512_abs_ps(v)); };
+  __m512i most = _mm512_setzero_si512();
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16) most = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + i)), most);
-  if (i < n) most = _mm512_max_ps(_mm512_abs_ps(_mm512_maskz_loadu_ps(first_lanes(n - i), x + i)), most);
-  return _mm512_reduce_max_ps(most);
+  for (; i + 16 <= n; i += 16) most = _mm512_max_epi32(most, magnitude(_mm512_loadu_ps(x + i)));
+  if (i < n) most = _mm512_max_epi32(most, magnitude(_mm512_maskz_loadu_ps(first_lanes(n - i), x + i)));
+  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(_mm512_reduce_max_epi32(most))));
 }
 
 // 32 columns -> int8, columns from n on are zeros.

@@ -25,13 +25,18 @@ int8_t round_to_int8(float v) {
   return static_cast<int8_t>(bits & 0xff);
 }
 
+// As integers the bits of magnitudes are ordered like the magnitudes, NaN above all: it wins, so that the scale is one.
 float max_magnitude(const float* x, int64_t n) {
-  float most = 0;
+  int32_t most = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const float a = __builtin_fabsf(x[i]);
-    most = a > most ? a : most;
+    int32_t bits;
+    __builtin_memcpy(&bits, x + i, 4);
+    bits &= 0x7fffffff;
+    most = bits > most ? bits : most;
   }
-  return most;
+  float result;
+  __builtin_memcpy(&result, &most, 4);
+  return result;
 }
 
 void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTile& out) {

@@ -99,13 +99,14 @@ void float_bf16(const FloatTask& task) { float_rows(RowsBf16{static_cast<const u
 
 // ---- activations ----
 
+// As integers, so that NaN is the largest (generic/matmul.cc says why).
 float max_magnitude(const float* x, int64_t n) {
-  float32x4_t most = vdupq_n_f32(0);
+  const auto magnitude = [](float32x4_t v) { return vreinterpretq_s32_f32(vabsq_f32(v)); };
+  int32x4_t most = vdupq_n_s32(0);
   int64_t i = 0;
-  for (; i + 4 <= n; i += 4) most = vmaxnmq_f32(most, vabsq_f32(vld1q_f32(x + i)));  // the number wins over NaN
-  float result = vmaxnmvq_f32(most);
-  for (; i < n; ++i) result = __builtin_fabsf(x[i]) > result ? __builtin_fabsf(x[i]) : result;
-  return result;
+  for (; i + 4 <= n; i += 4) most = vmaxq_s32(most, magnitude(vld1q_f32(x + i)));
+  for (; i < n; ++i) most = vmaxq_s32(most, magnitude(vdupq_n_f32(x[i])));
+  return vgetq_lane_f32(vreinterpretq_f32_s32(vdupq_n_s32(vmaxvq_s32(most))), 0);
 }
 
 // 32 columns, those from n on as zeros, rounded to the nearest integer (generic/matmul.cc says how).
