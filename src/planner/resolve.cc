@@ -11,7 +11,10 @@ namespace tessera {
 Result<ModelShape> resolve_model(const std::string& name) {
   std::error_code error;
   const std::filesystem::path path(name);
-  if (!std::filesystem::exists(path, error)) return find_shipped_model(name);
+  if (!std::filesystem::exists(path, error)) {
+    if (path.has_parent_path() || path.extension() == ".gguf" || path.extension() == ".json") return not_found("{}: no such file", name);
+    return find_shipped_model(name);
+  }
   const bool folder = std::filesystem::is_directory(path, error);
   if (folder || path.extension() == ".json") {
     const std::string config = folder ? (path / "config.json").string() : name;

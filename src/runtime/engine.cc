@@ -244,7 +244,8 @@ Result<RequestId> Engine::submit(Request request) {
   const int64_t held = request.sequence ? e.states->length(*request.sequence) : 0;
   const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
   if (held + prompt_tokens > e.options.context_tokens) {
-    return invalid_argument("prompt: {} tokens and {} held do not fit into the context of {} tokens", prompt_tokens, held,
+    const std::string before = held > 0 ? fmt::format(" after {} in the cache", held) : "";
+    return invalid_argument("prompt: {} tokens{} do not fit into the context of {} tokens (-c)", prompt_tokens, before,
                             e.options.context_tokens);
   }
   Running r;
