@@ -6,13 +6,14 @@
 Makes the models (random weights in real shapes, `tessera synth`, 8 GB in all) where they are missing. One process per sample, the tests
 take turns; before and after each sample the limits of that moment are read (`tessera probe --limits`), because on a shared machine they
 change from second to second. A sample of decoding counts for a state of the cores if both readings were in it and agree within a
-tenth; of prompts and of several sequences every pass counts by itself, for the state that the program saw before and after it. --only NAME measures some tests, --table FILE prints the table of samples taken earlier. Standard library only.
+tenth; of prompts and of several sequences every pass counts by itself, for the state that the program saw before and after it.
+--only NAME measures some tests, --table FILE prints the table of samples taken earlier. Standard library only.
 
     bench/goals.py ... --want 5 --minutes 40 --out samples.jsonl
 
 takes instead of rounds what the file lacks of 5 samples of each test in each state, as far as 40 minutes go: always the test with the
-fewest in the state of that moment. Which samples count is decided as before, by the readings around them. The start to the first token
-and peak memory do not depend on the state and are measured in rounds only.
+fewest in the state of that moment. The same samples count as above. The start to the first token and peak memory do not depend on the
+state and are measured in rounds only.
 """
 import argparse
 import json

@@ -77,7 +77,7 @@ Status run_bench(const BenchOptions& options) {
     if (!result.ok()) return failed(result.status(), true);
     print(stdout, out.result(*result));
     print(stderr, err.result(*result));
-    if (interrupted()) return failed(Status(StatusCode::kCancelled, "interrupted"), true);
+    if (const Status status = not_interrupted(); !status.ok()) return failed(status, true);
   }
   print(stdout, out.end());
   print(stderr, err.end());

@@ -29,8 +29,6 @@ std::string utc_now() {
   return text;
 }
 
-Status not_interrupted() { return interrupted() ? Status(StatusCode::kCancelled, "interrupted") : Status(); }
-
 }  // namespace
 
 Result<BenchEngine> BenchEngine::open(const BenchCase& config, int64_t context, int64_t streams, BenchMachine machine) {

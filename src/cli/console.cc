@@ -45,6 +45,7 @@ void install_interrupt_handler() {
 }
 
 bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
+Status not_interrupted() { return interrupted() ? Status(StatusCode::kCancelled, "interrupted") : Status(); }
 void clear_interrupt() { g_interrupted = false; }
 
 ProgressBar::ProgressBar(std::string title)

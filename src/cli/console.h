@@ -14,6 +14,7 @@ namespace tessera {
 // The first Ctrl-C asks the verb to end (interrupted()); the second ends the process.
 void install_interrupt_handler();
 bool interrupted();
+Status not_interrupted();  // kCancelled once interrupted()
 void clear_interrupt();  // what was to end has ended; the next Ctrl-C is a first one again
 
 // A bar on stderr, redrawn at most ten times a second; nothing when stderr is no terminal. Cleared when it goes.

@@ -47,13 +47,11 @@ Result<std::vector<TypeRule>> parse_rules(const std::vector<std::string>& texts)
   return rules;
 }
 
-// The output replaces a file of its name, once it is complete: never a device or pipe, nor what is read.
+// The output replaces a file of its name, but not unasked, and never what is read.
 Status refuse_overwrite(const QuantizeArguments& a) {
   namespace fs = std::filesystem;
   std::error_code error;  // what cannot be looked at is found out by writing
-  const fs::file_status status = fs::status(a.output, error);
-  if (!fs::exists(status)) return {};
-  if (!fs::is_regular_file(status)) return invalid_argument("{}: expected a file to write, found a folder, device or pipe", a.output);
+  if (!fs::exists(a.output, error)) return {};
   std::string input = a.model.model;
   if (input.empty()) {
     TESSERA_ASSIGN_OR_RETURN(input, default_model_path());

@@ -96,8 +96,7 @@ Status run(const RunArguments& a) {
     write_out("\n");
     if (!a.quiet) print_summary(g, load_seconds);
   }
-  if (interrupted()) return {StatusCode::kCancelled, "interrupted"};
-  return {};
+  return not_interrupted();
 }
 
 void add_prompt_flags(CLI::App& group, RunArguments* a) {

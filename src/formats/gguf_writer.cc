@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <type_traits>
 #include <unordered_set>
 
@@ -195,6 +196,12 @@ Status write_gguf(const std::string& path, const Metadata& metadata, std::span<c
   put_metadata(metadata, &header);
   put_tensors(infos, alignment, &header);
 
+  // The file replaces what has its name: never a device or pipe.
+  std::error_code error;  // what cannot be looked at is found out by writing
+  const auto there = std::filesystem::status(path, error);
+  if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
+    return invalid_argument("{}: expected a file to write, found a folder, device or pipe", path);
+  }
   PendingFile file(path);
   if (!file.is_open()) return file.failed("creating");
   TESSERA_RETURN_IF_ERROR(file.write(header.bytes()));

@@ -41,6 +41,7 @@ expect_error 1 "tessera quantize: same.gguf: the output is the input" "$tessera"
 check "the input is as it was" cmp -s "$model" same.gguf
 mkfifo pipe
 expect_error 1 "tessera quantize: pipe: expected a file to write, found a folder, device or pipe" "$tessera" quantize "$model" pipe q4_0 --force
+expect_error 1 "tessera synth: pipe: expected a file to write, found a folder, device or pipe" "$tessera" synth --like tinyllama-1.1b --layers 1 --vocab 300 -o pipe
 check "the pipe is one still" test -p pipe
 rm same.gguf pipe
 expect "a folder that is not there" 1 "$tessera" quantize "$model" none/d.gguf q4_0
