@@ -89,6 +89,7 @@ class Attend {
   struct Scratch {
     std::byte* queries;   // [rows, row_bytes]
     float* scores;        // [tile rows, kPageTokens]
+    std::byte* weights;   // [tile rows, kWeightRowBytes]
     float* lane_sums;     // [rows, kSumLanes]
     float* correction;    // [tile rows]
     int32_t* begin;       // [tile rows]
@@ -119,7 +120,7 @@ class Attend {
 
   // More kv heads per unit read longer runs of memory; more units keep all threads busy.
   void choose_units() {
-    const int64_t wanted = kUnitsPerThread * ctx_.pool.threads();
+    const int64_t wanted = ctx_.pool.threads() == 1 ? 1 : kUnitsPerThread * ctx_.pool.threads();
     const int64_t tiles = static_cast<int64_t>(tiles_.size());
     split_ = ctx_.pool.threads() > 1 && tiles * layout_->kv_heads < wanted;
     const int64_t coarse = split_ ? all_segments_ : tiles;
@@ -151,7 +152,8 @@ class Attend {
 
   void allocate_scratch() {
     const int64_t tile_rows = max_tile_tokens_ * group_;
-    scratch_floats_ = round_up<int64_t>(unit_rows_ * (row_bytes_ / 4 + kSumLanes) + tile_rows * (kPageTokens + 3), 16) +
+    scratch_floats_ = round_up<int64_t>(unit_rows_ * (row_bytes_ / 4 + kSumLanes) +
+                                            tile_rows * (kPageTokens + kWeightRowBytes / 4 + 3), 16) +
                       2 * Partial::floats(unit_rows_, lanes_);
     scratch_ = ctx_.arena.allocate<float>(scratch_floats_ * ctx_.pool.threads()).data();
   }
@@ -161,7 +163,8 @@ class Attend {
     Scratch s;
     s.queries = reinterpret_cast<std::byte*>(data);
     s.scores = data + unit_rows_ * row_bytes_ / 4;
-    s.lane_sums = s.scores + tile_rows * kPageTokens;
+    s.weights = reinterpret_cast<std::byte*>(s.scores + tile_rows * kPageTokens);
+    s.lane_sums = s.scores + tile_rows * (kPageTokens + kWeightRowBytes / 4);
     s.correction = s.lane_sums + unit_rows_ * kSumLanes;
     s.begin = reinterpret_cast<int32_t*>(s.correction + tile_rows);
     s.end = s.begin + tile_rows;
@@ -307,10 +310,11 @@ class Attend {
                                     .query_stride = row_bytes_, .rows = rows, .head_dim = layout.head_dim,
                                     .tokens = tokens, .scores = s.scores, .next = values,
                                     .next_bytes = static_cast<int64_t>(layout.v_block_bytes)});
-    kernels_.softmax({.scores = s.scores, .rows = rows, .begin = s.begin, .end = s.end,
-                      .softcap = part.program.softcap * kLog2E, .max = p.max, .sum = s.lane_sums + first_row * kSumLanes,
-                      .correction = s.correction});
-    kernels_.weigh[layout.v_type]({.values = values, .weights = s.scores, .correction = s.correction, .rows = rows,
+    kernels_.softmax[layout.v_type]({.scores = s.scores, .values = values, .weights = s.weights, .rows = rows,
+                                     .tokens = tokens, .begin = s.begin, .end = s.end,
+                                     .softcap = part.program.softcap * kLog2E, .max = p.max,
+                                     .sum = s.lane_sums + first_row * kSumLanes, .correction = s.correction});
+    kernels_.weigh[layout.v_type]({.values = values, .weights = s.weights, .correction = s.correction, .rows = rows,
                                    .head_dim = layout.head_dim, .tokens = tokens, .out = p.out, .out_stride = lanes_,
                                    .next = next_keys,
                                    .next_bytes = next_keys ? static_cast<int64_t>(layout.k_block_bytes) : 0});

@@ -3,20 +3,22 @@
 //
 // Computes, per page of 64 tokens and kv head, for `rows` query rows (query heads of the group x query tokens):
 //   scores  S[r, t] = q[r] . k[t]              2 * 64 * head_dim flops per row
-//   softmax P[r, t] = 2^(S[r, t] - max)        about 14 vector instructions per vector
+//   softmax P[r, t] = 2^(S[r, t] - max)        8 to 14 vector instructions per vector, and rounding
 //   weigh   O[r, d] = c O[r, d] + P[r, t] v[t, d]   2 * 64 * head_dim flops per row
 // Blocks of I::kRowBlock rows times two vectors of lanes stay in registers; a page block is read from memory once (by the
 // first row block) and stays in the first-level cache for the others. Layout: attention_kernels.h.
 //
 // Bytes per page, head and side: 64 * head_dim * (4, 2 + 4 / head_dim, 2, 1 + 4 / head_dim). Measured on Zen 4 from the
-// first-level cache with 8 rows, head 64, of the peak of the instruction in use: f32 99 %, f16 (vpdpwssd) 69 %, bf16
-// (vdpbf16ps) 92 %, q8_0 (vpdpbusd) 70 %; decode from memory and what was tried: docs/performance-attention.md.
+// first-level cache with 8 rows, head 64, of the peak of the instruction in use: f32 99 %, f16 (vpdpwssd) 82 %, bf16
+// (vdpbf16ps) 95 %, q8_0 (vpdpbusd) 86 %; decode from memory and what was tried: docs/performance-attention.md.
 #ifndef TESSERA_KERNELS_ATTENTION_BODY_H_
 #define TESSERA_KERNELS_ATTENTION_BODY_H_
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include <type_traits>
 
 #include "kernels/attention_kernels.h"
 
@@ -75,7 +77,7 @@ TESSERA_INLINE Ahead ahead_of(const void* next, int64_t bytes, const void* here)
 // --- Products: acc[r][v] += sum_d a[r][d] * b[d][lane], one struct per storage type. -----------------------------------
 // A product that needs its registers for other sums (kStartsAtZero) sets acc instead of adding to it.
 // a: prepared rows, a_stride bytes apart. b: first lane of a panel; b_stride bytes from one depth group to the next.
-// prepare() writes one row: factor * x[d] * scales[d] (scales may be null) for d < depth.
+// prepare() writes the row of a query: factor * x[d], d < depth; Weights, below, those of softmax weights.
 
 // Cache lines that one step of NV vectors of `bytes` per lane reads.
 template <class I, int NV, int kBytes>
@@ -103,22 +105,60 @@ TESSERA_INLINE void multiply_add(const char* a, int64_t a_stride, const typename
 // Plain f32 rows, multiplied by 2^kRowExponent.
 template <int kRowExponent>
 struct FloatRows {
-  TESSERA_INLINE void prepare(const float* x, float factor, const float* scales, int64_t depth, void* row) {
-    constexpr float kRowScale = kRowExponent == 0 ? 1.0f : 0x1p112f;
-    static_assert(kRowExponent == 0 || kRowExponent == 112);
+  static_assert(kRowExponent == 0 || kRowExponent == 112);
+  static constexpr float kRowScale = kRowExponent == 0 ? 1.0f : 0x1p112f;
+
+  TESSERA_INLINE void prepare(const float* x, float factor, int64_t depth, void* row) {
     float* out = static_cast<float*>(row);
-    if (scales != nullptr) {
-      for (int64_t d = 0; d < depth; ++d) out[d] = x[d] * scales[d] * factor * kRowScale;
-    } else {
-      for (int64_t d = 0; d < depth; ++d) out[d] = x[d] * factor * kRowScale;
+    for (int64_t d = 0; d < depth; ++d) out[d] = x[d] * factor * kRowScale;
+  }
+};
+
+// Weights: how softmax leaves the weights of a page, made once per page. write() takes p = 2^(score - base) of one row, 0 for
+// tokens that it does not see, with a relative error of Exp2Terms<kDegree>, and writes the row that multiply() reads.
+// kOfPage: the base is the page's own largest score + log_bounds[token], and write() is told the factor that brings the page
+// to the largest base so far; else the base is the largest score so far and the factor 1.
+template <class I>
+using PageRow = typename I::F[kKvPageTokens / I::kLanes];
+
+template <class I>
+struct PlainWeights {
+  static constexpr bool kOfPage = false;
+  static constexpr int kDegree = 5;
+  PlainWeights(const void*, int64_t) {}
+
+  __attribute__((always_inline)) void write(const PageRow<I>& p, float, void* row) const {
+#pragma GCC unroll 16
+    for (int i = 0; i < kKvPageTokens / I::kLanes; ++i) I::store(static_cast<float*>(row) + i * I::kLanes, p[i]);
+  }
+};
+
+// Weights times the values' scales; 0 where no token is: the block may hold garbage there.
+template <class I, int kRowExponent>
+struct ScaledWeights {
+  static constexpr bool kOfPage = false;
+  static constexpr int kDegree = 5;
+  alignas(64) float scales[kKvPageTokens];
+
+  ScaledWeights(const void* block, int64_t tokens) {
+    const float* stored = static_cast<const float*>(block);
+    constexpr float kRowScale = FloatRows<kRowExponent>::kRowScale;
+    for (int64_t t = 0; t < kKvPageTokens; ++t) scales[t] = t < tokens ? stored[t] * kRowScale : 0.0f;
+  }
+
+  __attribute__((always_inline)) void write(const PageRow<I>& p, float, void* row) const {
+#pragma GCC unroll 16
+    for (int i = 0; i < kKvPageTokens / I::kLanes; ++i) {
+      I::store(static_cast<float*>(row) + i * I::kLanes, I::mul(p[i], I::load(scales + i * I::kLanes)));
     }
   }
 };
 
 template <class I>
 struct ProductF32 : FloatRows<0> {
+  using Weights = PlainWeights<I>;
   static constexpr int kGroup = 1, kBytes = 4;
-  static constexpr bool kScaled = false, kPlainRows = true, kStartsAtZero = false;
+  static constexpr bool kScaled = false, kStartsAtZero = false;
   template <int R, int NV>
   TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
                                typename I::F (&acc)[R][NV], Ahead& ahead) {
@@ -137,8 +177,9 @@ struct ProductF32 : FloatRows<0> {
 template <class I, class Element>
 struct ProductGrouped : FloatRows<Element::kRowExponent> {
   static constexpr int kGroup = Element::kGroup, kBytes = 4 / kGroup;
-  static constexpr bool kScaled = Element::kScaled, kPlainRows = !kScaled && Element::kRowExponent == 0;
-  static constexpr bool kStartsAtZero = false;
+  static constexpr bool kScaled = Element::kScaled, kStartsAtZero = false;
+  static_assert(kScaled || Element::kRowExponent == 0);
+  using Weights = std::conditional_t<kScaled, ScaledWeights<I, Element::kRowExponent>, PlainWeights<I>>;
 
   template <int R, int NV>
   TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
@@ -271,8 +312,8 @@ void scores(const ScoreArgs& args) {
 }
 
 template <class I, class P, int R, int NV>
-TESSERA_INLINE void weigh_block(const WeighArgs& args, int64_t row, const char* a, int64_t a_stride, int64_t dim,
-                                const char* b, int64_t b_stride, Ahead& ahead) {
+TESSERA_INLINE void weigh_block(const WeighArgs& args, int64_t row, const char* a, int64_t dim, const char* b,
+                                int64_t b_stride, Ahead& ahead) {
   float* out = args.out + row * args.out_stride + dim;
   typename I::F acc[R][NV];
   if constexpr (!P::kStartsAtZero) {
@@ -283,7 +324,7 @@ TESSERA_INLINE void weigh_block(const WeighArgs& args, int64_t row, const char* 
       for (int v = 0; v < NV; ++v) acc[r][v] = I::mul(c, I::load(out + r * args.out_stride + v * I::kLanes));
     }
   }
-  P::template multiply<R, NV>(a, a_stride, b, b_stride, args.tokens, acc, ahead);
+  P::template multiply<R, NV>(a, kWeightRowBytes, b, b_stride, args.tokens, acc, ahead);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     const typename I::F c = I::set1(args.correction[row + r]);
@@ -299,21 +340,10 @@ template <class I, class P>
 void weigh(const WeighArgs& args) {
   constexpr int kStep = 2 * I::kLanes;
   const int64_t lanes = pad_to(args.head_dim, 16);
-  const float* scales = block_scales<P>(args.values);
   Ahead ahead = ahead_of(args.next, args.next_bytes, args.values);
   for_row_blocks<I>(args.rows, [&](auto block, int64_t row) __attribute__((always_inline)) {
     constexpr int R = decltype(block)::value;
-    constexpr int64_t kRowBytes = attention_row_bytes(kKvPageTokens);
-    alignas(64) char prepared[P::kPlainRows ? 64 : R * kRowBytes];
-    const char* a = reinterpret_cast<const char*>(args.weights + row * kKvPageTokens);
-    int64_t a_stride = kKvPageTokens * static_cast<int64_t>(sizeof(float));
-    if constexpr (!P::kPlainRows) {
-      for (int r = 0; r < R; ++r) {
-        P::prepare(args.weights + (row + r) * kKvPageTokens, 1.0f, scales, args.tokens, prepared + r * kRowBytes);
-      }
-      a = prepared;
-      a_stride = kRowBytes;
-    }
+    const char* a = static_cast<const char*>(args.weights) + row * kWeightRowBytes;
     for (int64_t dim = 0; dim < lanes; dim += kStep) {
       const int64_t panel = dim / kKvPanel * kKvPanel;
       const int64_t width = lanes - panel < kKvPanel ? 16 : kKvPanel;
@@ -322,9 +352,9 @@ void weigh(const WeighArgs& args) {
       const int64_t b_stride = width * P::kGroup * P::kBytes;
       Ahead own = ahead.if_first(row, b);
       if (kStep <= 16 || width == kKvPanel) {
-        weigh_block<I, P, R, 2>(args, row, a, a_stride, dim, b, b_stride, own);
+        weigh_block<I, P, R, 2>(args, row, a, dim, b, b_stride, own);
       } else {
-        weigh_block<I, P, R, 1>(args, row, a, a_stride, dim, b, b_stride, own);
+        weigh_block<I, P, R, 1>(args, row, a, dim, b, b_stride, own);
       }
       if (row == 0) ahead = own;
     }
@@ -334,7 +364,7 @@ void weigh(const WeighArgs& args) {
 
 template <class I, class P>
 void prepare_query(const float* q, float factor, int64_t head_dim, void* row) {
-  P::prepare(q, factor, nullptr, head_dim, row);
+  P::prepare(q, factor, head_dim, row);
 }
 
 // --- Softmax and merge. -----------------------------------------------------------------------------------------------
@@ -354,29 +384,65 @@ TESSERA_INLINE typename I::F exp2_nonpositive(typename I::F x) {
   return I::scale_by_power_of_2(p, n);
 }
 
-// 2^(x - max), x <= max. Layers with a fraction and a scaling instruction that round down work on y = x - max + 1/2, whose
-// integer part is the rounded exponent: ten instructions instead of fourteen, same error. Not used for corrections and
-// merges, where 2^0 must be exactly 1.
-template <class I>
-TESSERA_INLINE typename I::F exp2_below(typename I::F x, float max) {
+// Coefficients of the polynomial that is closest to 2^(r - 1/2) on [0, 1), relative to it.
+template <int kDegree>
+struct Exp2Terms;
+template <>
+struct Exp2Terms<3> {  // relative error 7.5e-5
+  static constexpr float of[] = {0x1.c3f76p-5f, 0x1.476156p-3f, 0x1.f7d65ap-2f, 0x1.6a02f8p-1f};
+};
+template <>
+struct Exp2Terms<4> {  // 2.6e-6
+  static constexpr float of[] = {0x1.3997d6p-7f, 0x1.2d4856p-5f, 0x1.5da57ep-3f, 0x1.f5c9d2p-2f, 0x1.6a0a24p-1f};
+};
+template <>
+struct Exp2Terms<5> {  // 7.5e-8
+  static constexpr float of[] = {0x1.5c08e6p-10f, 0x1.a09316p-8f, 0x1.43616ep-5f,
+                                 0x1.5bc792p-3f, 0x1.f5e57cp-2f, 0x1.6a09e4p-1f};
+};
+
+// 2^(x - base). Layers with a fraction and a scaling instruction that round down work on y = x - base + 1/2, whose integer part
+// is the rounded exponent: ten instructions instead of fourteen with degree 5, and fewer where the weights are rounded
+// anyway. The others want x <= base, and have degree 5. Not used for corrections and merges: there 2^0 must be exactly 1.
+template <class I, int kDegree>
+TESSERA_INLINE typename I::F exp2_below(typename I::F x, float base) {
   if constexpr (!I::kFloorScaling) {
-    return exp2_nonpositive<I>(I::sub(x, I::set1(max)));
+    return exp2_nonpositive<I>(I::sub(x, I::set1(base)));
   } else {
-    const typename I::F y = I::sub(x, I::set1(max - 0.5f));
+    const typename I::F y = I::sub(x, I::set1(base - 0.5f));
     const typename I::F r = I::fraction(y);
-    typename I::F p = I::set1(0x1.5c08e6p-10f);
-    p = I::fma(p, r, I::set1(0x1.a09316p-8f));
-    p = I::fma(p, r, I::set1(0x1.43616ep-5f));
-    p = I::fma(p, r, I::set1(0x1.5bc792p-3f));
-    p = I::fma(p, r, I::set1(0x1.f5e57cp-2f));
-    p = I::fma(p, r, I::set1(0x1.6a09e4p-1f));
+    typename I::F p = I::set1(Exp2Terms<kDegree>::of[0]);
+#pragma GCC unroll 8
+    for (int i = 1; i <= kDegree; ++i) p = I::fma(p, r, I::set1(Exp2Terms<kDegree>::of[i]));
     return I::scale_by_power_of_2(p, y);
   }
 }
 
-template <class I>
+// exp2_nonpositive of one number, without a vector's worth of work.
+TESSERA_INLINE float multiply_add(float a, float b, float c) {
+#ifdef __FMA__
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
 TESSERA_INLINE float exp2_scalar(float x) {
-  return I::first(exp2_nonpositive<I>(I::set1(x)));
+  constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23
+  x = x > -127.0f ? x : -127.0f;
+  const float rounded = x + kRounder;
+  const float r = x - (rounded - kRounder);
+  float p = 0x1.5bba14p-10f;
+  p = multiply_add(p, r, 0x1.3cea88p-7f);
+  p = multiply_add(p, r, 0x1.c6b752p-5f);
+  p = multiply_add(p, r, 0x1.ebf9bcp-3f);
+  p = multiply_add(p, r, 0x1.62e42ap-1f);
+  p = multiply_add(p, r, 1.0f);
+  uint32_t bits;
+  memcpy(&bits, &rounded, sizeof(bits));
+  bits = (bits - 0x4b400000u + 127u) << 23;
+  float power;
+  memcpy(&power, &bits, sizeof(power));
+  return p * power;
 }
 
 // cap * tanh(x), as cap * sign(x) * (1 - t) / (1 + t) with t = 2^(-2 log2(e) |x|).
@@ -388,15 +454,18 @@ TESSERA_INLINE typename I::F capped(typename I::F x, float cap) {
   return I::mul(I::set1(cap), I::copy_sign(y, x));
 }
 
-// Largest score of a row; scores outside [begin, end) become -infinity.
+// Largest score of a row, or sum of score and bias; scores outside [begin, end) become -infinity.
 template <class I>
-TESSERA_INLINE float prepare_scores(float* scores, int begin, int end, float softcap) {
+TESSERA_INLINE float prepare_scores(float* scores, int begin, int end, float softcap, const float* bias) {
+  const auto biased = [bias](typename I::F x, int i) __attribute__((always_inline)) {
+    return bias == nullptr ? x : I::add(x, I::load(bias + i * I::kLanes));
+  };
   constexpr int kVectors = kKvPageTokens / I::kLanes;
   const bool whole = begin <= 0 && end >= kKvPageTokens;
   typename I::F top = I::set1(-__builtin_inff());
   if (whole && softcap == 0) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kVectors; ++i) top = I::max(top, I::load(scores + i * I::kLanes));
+    for (int i = 0; i < kVectors; ++i) top = I::max(top, biased(I::load(scores + i * I::kLanes), i));
     return I::reduce_max(top);
   }
   for (int i = 0; i < kVectors; ++i) {
@@ -404,48 +473,65 @@ TESSERA_INLINE float prepare_scores(float* scores, int begin, int end, float sof
     if (softcap != 0) x = capped<I>(x, softcap);
     if (!whole) x = I::select_lanes(begin - i * I::kLanes, end - i * I::kLanes, x, I::set1(-__builtin_inff()));
     I::store(scores + i * I::kLanes, x);
-    top = I::max(top, x);
+    top = I::max(top, biased(x, i));
   }
   return I::reduce_max(top);
 }
 
-// Two passes over the rows: the maximum is a long chain of dependent instructions, and rows overlap better in the processor's
+// Two passes over some rows: the maximum is a long chain of dependent instructions, and rows overlap better in the processor's
 // window when the chain stands alone.
-template <class I>
+template <class I, class P>
 void softmax(const SoftmaxArgs& args) {
+  using Weights = typename P::Weights;
   constexpr int kVectors = kKvPageTokens / I::kLanes;
   constexpr int kSums = kSumLanes / I::kLanes;
-  for (int64_t row = 0; row < args.rows; ++row) {
-    float page_max = -__builtin_inff();
-    if (args.begin[row] < args.end[row]) {
-      page_max = prepare_scores<I>(args.scores + row * kKvPageTokens, args.begin[row], args.end[row], args.softcap);
+  constexpr int kRows = 16;
+  const Weights weights(args.values, args.tokens);
+  for (int64_t first = 0; first < args.rows; first += kRows) {
+    const int64_t last = first + kRows < args.rows ? first + kRows : args.rows;
+    float base[kRows], factor[kRows];
+    for (int64_t row = first; row < last; ++row) {
+      float page_max = -__builtin_inff();
+      if (args.begin[row] < args.end[row]) {
+        const float* bias = nullptr;
+        if constexpr (Weights::kOfPage) bias = weights.log_bounds;
+        page_max = prepare_scores<I>(args.scores + row * kKvPageTokens, args.begin[row], args.end[row], args.softcap, bias);
+      }
+      const float old_max = args.max[row];
+      const bool grows = !(page_max <= old_max);
+      const float top = grows ? page_max : old_max;
+      float shrink = 1.0f;
+      if (grows || Weights::kOfPage) shrink = exp2_scalar(grows ? old_max - page_max : page_max - old_max);
+      args.correction[row] = grows ? shrink : 1.0f;
+      args.max[row] = top;
+      base[row - first] = Weights::kOfPage ? page_max : top;
+      factor[row - first] = grows ? 1.0f : shrink;
     }
-    const float old_max = args.max[row];
-    args.correction[row] = 1.0f;
-    if (!(page_max <= old_max)) {
-      args.correction[row] = exp2_scalar<I>(old_max - page_max);
-      args.max[row] = page_max;
-    }
-  }
-  for (int64_t row = 0; row < args.rows; ++row) {
-    float* scores = args.scores + row * kKvPageTokens;
-    if (args.begin[row] >= args.end[row]) {
-      for (int i = 0; i < kVectors; ++i) I::store(scores + i * I::kLanes, I::zero());
-      continue;
-    }
-    const float max = args.max[row];
-    float* sums = args.sum + row * kSumLanes;
-    typename I::F sum[kSums];
-#pragma GCC unroll 4
-    for (int i = 0; i < kSums; ++i) sum[i] = I::mul(I::load(sums + i * I::kLanes), I::set1(args.correction[row]));
+    for (int64_t row = first; row < last; ++row) {
+      const float* scores = args.scores + row * kKvPageTokens;
+      void* to = static_cast<char*>(args.weights) + row * kWeightRowBytes;
+      const float page_factor = Weights::kOfPage ? factor[row - first] : 1.0f;
+      PageRow<I> p;
+      if (args.begin[row] >= args.end[row]) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kVectors; ++i) {
-      const typename I::F p = exp2_below<I>(I::load(scores + i * I::kLanes), max);
-      I::store(scores + i * I::kLanes, p);
-      sum[i % kSums] = I::add(sum[i % kSums], p);
-    }
+        for (int i = 0; i < kVectors; ++i) p[i] = I::zero();
+        weights.write(p, 0.0f, to);
+        continue;
+      }
+      typename I::F sum[kSums];
+#pragma GCC unroll 16
+      for (int i = 0; i < kVectors; ++i) {
+        p[i] = exp2_below<I, Weights::kDegree>(I::load(scores + i * I::kLanes), base[row - first]);
+        sum[i % kSums] = i < kSums ? p[i] : I::add(sum[i % kSums], p[i]);
+      }
+      float* sums = args.sum + row * kSumLanes;
 #pragma GCC unroll 4
-    for (int i = 0; i < kSums; ++i) I::store(sums + i * I::kLanes, sum[i]);
+      for (int i = 0; i < kSums; ++i) {
+        if (Weights::kOfPage) sum[i] = I::mul(sum[i], I::set1(page_factor));
+        I::store(sums + i * I::kLanes, I::fma(I::load(sums + i * I::kLanes), I::set1(args.correction[row]), sum[i]));
+      }
+      weights.write(p, page_factor, to);
+    }
   }
 }
 
@@ -467,8 +553,8 @@ void merge(const MergeArgs& args) {
   for (int64_t row = 0; row < args.rows; ++row) {
     const float a = args.max[row], b = args.part_max[row];
     const float top = a > b ? a : b;
-    const float keep = a == top ? 1.0f : exp2_scalar<I>(a - top);
-    const float take = b == top ? 1.0f : exp2_scalar<I>(b - top);
+    const float keep = a == top ? 1.0f : exp2_scalar(a - top);
+    const float take = b == top ? 1.0f : exp2_scalar(b - top);
     args.max[row] = top;
     args.sum[row] = args.sum[row] * keep + args.part_sum[row] * take;
     float* out = args.out + row * args.out_stride;
@@ -620,6 +706,7 @@ template <class I, KvType kType, class Keys, class Values>
 void apply_products(AttentionKernels& table) {
   table.prepare_query[kType] = &prepare_query<I, Keys>;
   table.scores[kType] = &scores<I, Keys>;
+  table.softmax[kType] = &softmax<I, Values>;
   table.weigh[kType] = &weigh<I, Values>;
 }
 
@@ -639,7 +726,6 @@ void apply_all(AttentionKernels& table) {
   table.store_value[kKvF16] = &store_value<EncodeF16<I, false>>;
   table.store_value[kKvBf16] = &store_value<EncodeBf16<I>>;
   table.store_value[kKvQ8] = &store_value<EncodeQ8<I, 0>>;
-  table.softmax = &softmax<I>;
   table.fold_sums = &fold_sums<I>;
   table.merge = &merge<I>;
   table.normalize = &normalize<I>;

@@ -31,8 +31,10 @@ inline constexpr int kSumLanes = 16;
 enum KvType : int { kKvF32, kKvF16, kKvBf16, kKvQ8 };
 inline constexpr int kKvTypes = 4;
 
-// Bytes of a prepared query row.
+// Bytes of a prepared row of queries.
 inline constexpr int64_t attention_row_bytes(int64_t head_dim) { return (head_dim + 15) / 16 * 64 + 64; }
+// Bytes of a prepared row of weights.
+inline constexpr int64_t kWeightRowBytes = attention_row_bytes(kKvPageTokens);
 
 // Rows of prepared queries against the first `tokens` tokens of a key block.
 struct ScoreArgs {
@@ -47,10 +49,15 @@ struct ScoreArgs {
   int64_t next_bytes;
 };
 
-// Scores to weights, in place: p = 2^(score - max), 0 outside [begin, end), with running maximum and sum per row.
+// Scores to weights, p = 2^(score - max), 0 outside [begin, end), with running maximum and sum per row. The weights are left in
+// the form that `weigh` of the values' type reads: rounded for its products, the values' scales multiplied in. The maximum
+// may be of scores plus what a type adds to them per token: only differences of maxima, and max + log2(sum), mean something.
 struct SoftmaxArgs {
-  float* scores;          // [rows, kKvPageTokens]
+  float* scores;          // [rows, kKvPageTokens]; overwritten
+  const void* values;     // the block that the weights are for
+  void* weights;          // out: [rows], kWeightRowBytes apart
   int64_t rows;
+  int64_t tokens;         // of the page that any row sees
   const int32_t* begin;   // [rows] first token of the page that the row sees
   const int32_t* end;     // [rows]
   float softcap;          // 0: none; else score = softcap * tanh(score)
@@ -59,10 +66,10 @@ struct SoftmaxArgs {
   float* correction;      // [rows] out: what older sums and outputs are multiplied by
 };
 
-// out = correction * out + weights x values. `weights` are 0 for tokens that a row does not see.
+// out = correction * out + weights x values.
 struct WeighArgs {
   const void* values;
-  const float* weights;   // [rows, kKvPageTokens]
+  const void* weights;      // from softmax of the same type
   const float* correction;  // [rows]
   int64_t rows;
   int64_t head_dim;
@@ -96,8 +103,8 @@ struct AttentionKernels {
   // factor * q in the form that `scores` of this key type wants; attention_row_bytes(head_dim) bytes at `row`.
   void (*prepare_query[kKvTypes])(const float* q, float factor, int64_t head_dim, void* row);
   void (*scores[kKvTypes])(const ScoreArgs& args);
+  void (*softmax[kKvTypes])(const SoftmaxArgs& args);  // by the type of the values
   void (*weigh[kKvTypes])(const WeighArgs& args);
-  void (*softmax)(const SoftmaxArgs& args);
   // sums[i] = the lanes of row i added pairwise.
   void (*fold_sums)(const float* lanes, int64_t rows, float* sums);
   void (*merge)(const MergeArgs& args);
@@ -110,8 +117,9 @@ inline constexpr const char* kAttentionKernelNames[] = {
     "store_value.f32",   "store_value.f16",   "store_value.bf16",   "store_value.q8_0",
     "prepare_query.f32", "prepare_query.f16", "prepare_query.bf16", "prepare_query.q8_0",
     "scores.f32",        "scores.f16",        "scores.bf16",        "scores.q8_0",
+    "softmax.f32",       "softmax.f16",       "softmax.bf16",       "softmax.q8_0",
     "weigh.f32",         "weigh.f16",         "weigh.bf16",         "weigh.q8_0",
-    "softmax",           "fold_sums",         "merge",              "normalize",
+    "fold_sums",         "merge",             "normalize",
     nullptr};
 
 }  // namespace tessera

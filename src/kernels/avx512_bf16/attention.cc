@@ -9,10 +9,10 @@ namespace {
 
 struct ProductDpBf16 {
   static constexpr int kGroup = 2, kBytes = 2;
-  static constexpr bool kScaled = false, kPlainRows = false, kStartsAtZero = false;
+  static constexpr bool kScaled = false, kStartsAtZero = false;
 
   // Row: depth bf16 numbers, zero-padded to a multiple of 16.
-  TESSERA_INLINE void prepare(const float* x, float factor, const float*, int64_t depth, void* row) {
+  TESSERA_INLINE void prepare(const float* x, float factor, int64_t depth, void* row) {
     char* out = static_cast<char*>(row);
     for (int64_t d = 0; d < depth; d += 16) {
       const __mmask16 used = static_cast<__mmask16>(depth - d >= 16 ? 0xffff : (1u << (depth - d)) - 1);
@@ -21,6 +21,23 @@ struct ProductDpBf16 {
       memcpy(out + d * 2, &half, sizeof(half));
     }
   }
+
+  // The 64 weights of a page as bf16.
+  struct Weights {
+    static constexpr bool kOfPage = false;
+    static constexpr int kDegree = 3;
+    Weights(const void*, int64_t) {}
+
+    __attribute__((always_inline)) void write(const PageRow<Avx512>& p, float, void* row) const {
+      store(row, _mm512_cvtne2ps_pbh(p[1], p[0]));
+      store(static_cast<char*>(row) + 64, _mm512_cvtne2ps_pbh(p[3], p[2]));
+    }
+    TESSERA_INLINE void store(void* to, __m512bh x) {
+      __m512i bits;
+      memcpy(&bits, &x, sizeof(bits));
+      _mm512_storeu_si512(to, bits);
+    }
+  };
 
   TESSERA_INLINE __m512bh as_bf16(__m512i x) {
     __m512bh y;

@@ -1,7 +1,7 @@
 // Attention over q8_0 and f16 pages with integer products: exact sums, four (vpdpbusd, q8_0) or two (vpdpwssd, f16)
 // multiply-adds per lane and instruction.
 //   q8_0: the other operand has 8 bits too: queries relative to the largest of their head, softmax weights (times the values'
-// scales) relative to the largest of their row in a page. A second plane of 8 bits for either makes up for its rounding and
+// scales) to about the largest of their row in a page. A second plane of 8 bits for either makes up for its rounding and
 // costs its products again.
 //   f16: the pages' numbers stand at a known place (EncodeF16), so adding a constant turns them into fixed point
 // (keys 15 bits, values 14); queries and weights get the bits that the sum of products leaves.
@@ -24,7 +24,7 @@ TESSERA_INLINE __mmask16 used_lanes(int64_t left) {
 
 // Signed bytes of a query.
 struct QueryBytes {
-  TESSERA_INLINE void prepare(const float* x, float factor, const float*, int64_t depth, void* row) {
+  TESSERA_INLINE void prepare(const float* x, float factor, int64_t depth, void* row) {
     char* out = static_cast<char*>(row);
     const int64_t padded = pad_to(depth, 16);
     __m512 top = _mm512_setzero_ps();
@@ -45,27 +45,54 @@ struct QueryBytes {
   }
 };
 
-// Unsigned bytes of the softmax weights times the values' scales. All 64 tokens: the unseen ones have weight 0.
-struct WeightBytes {
-  TESSERA_INLINE void prepare(const float* x, float, const float* scales, int64_t depth, void* row) {
-    char* out = static_cast<char*>(row);
-    __m512 w[4];
+// Weights of integer products: p times the values' scales times kTop. The integers want a bound of that, and a row's largest
+// would be a long chain of instructions more. So the scores' maximum is taken with a bound of each scale's logarithm added:
+// then p times scale is at most 1, give or take its rounding, and the row's largest at least 0.94.
+template <int kTop>
+struct IntegerWeights {
+  static constexpr bool kOfPage = true;
+  alignas(64) float scales[kKvPageTokens];
+  alignas(64) float log_bounds[kKvPageTokens];
+  int64_t padded;  // tokens
+
+  __attribute__((always_inline)) IntegerWeights(const void* block, int64_t tokens) : padded(pad_to(tokens, 16)) {
+    // The bits of a float, times 2^-23, are its binary logarithm + 127 less at most 0.0861 (Mitchell 1962). No scale counts as
+    // less than 2^-40, so that sums of p stay far from infinity.
+    const __m512 offset = _mm512_set1_ps(0.0861f - 127.0f), lowest = _mm512_set1_ps(-40.0f);
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      const __mmask16 used = used_lanes(depth - i * 16);
-      w[i] = _mm512_mul_ps(_mm512_maskz_loadu_ps(used, x + i * 16), _mm512_maskz_loadu_ps(used, scales + i * 16));
+    for (int i = 0; i < kKvPageTokens; i += 16) {
+      const __mmask16 used = used_lanes(tokens - i);  // the block may hold garbage behind
+      const __m512 scale = _mm512_maskz_loadu_ps(used, static_cast<const float*>(block) + i);
+      const __m512 bits = _mm512_cvtepi32_ps(_mm512_castps_si512(scale));
+      _mm512_store_ps(scales + i, _mm512_mul_ps(scale, _mm512_set1_ps(kTop)));
+      _mm512_store_ps(log_bounds + i, _mm512_max_ps(_mm512_fmadd_ps(bits, _mm512_set1_ps(0x1p-23f), offset), lowest));
     }
-    const float largest = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(w[0], w[1]), _mm512_max_ps(w[2], w[3])));
-    const __m512 inverse = _mm512_set1_ps(largest > 1e-30f ? 255.0f / largest : 0.0f);
+  }
+
+  __attribute__((always_inline)) void scale(const PageRow<Avx512>& p, PageRow<Avx512>& w) const {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) w[i] = _mm512_mul_ps(p[i], _mm512_load_ps(scales + i * 16));
+  }
+};
+
+// Unsigned bytes.
+struct WeightBytes : IntegerWeights<255> {
+  static constexpr int kDegree = 3;
+  using IntegerWeights::IntegerWeights;
+
+  __attribute__((always_inline)) void write(const PageRow<Avx512>& p, float factor, void* row) const {
+    PageRow<Avx512> w;
+    scale(p, w);
     __m512i n[4];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) n[i] = _mm512_cvtps_epi32(_mm512_mul_ps(w[i], inverse));
-    // Packing interleaves the 128-bit lanes of its operands; one permutation puts the tokens back in order.
+    for (int i = 0; i < 4; ++i) n[i] = _mm512_cvtps_epi32(w[i]);
+    // Packing saturates, and interleaves the 128-bit lanes of its operands; one permutation puts the tokens back in order.
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i bytes = _mm512_packus_epi16(_mm512_packus_epi32(n[0], n[1]), _mm512_packus_epi32(n[2], n[3]));
+    char* out = static_cast<char*>(row);
     _mm512_storeu_si512(out, _mm512_permutexvar_epi32(order, bytes));
-    const RowTail tail{largest * (1.0f / 255), 0};
-    memcpy(out + pad_to(depth, 16), &tail, sizeof(tail));
+    const RowTail tail{factor * (1.0f / 255), 0};
+    memcpy(out + padded, &tail, sizeof(tail));
   }
 };
 
@@ -104,40 +131,60 @@ struct Halves {
 
 // 16-bit integers of a query, or of the softmax weights times the values' scales. Sums of products stay within 32 bits: a
 // query's length is at most 65000 (Cauchy-Schwarz), the sum of a row of weights 2^17 - 2^9, before rounding.
-template <bool kKeys>
-struct RowHalves {
-  TESSERA_INLINE void prepare(const float* x, float factor, const float* scales, int64_t depth, void* row) {
+struct QueryHalves {
+  TESSERA_INLINE void prepare(const float* x, float factor, int64_t depth, void* row) {
     char* out = static_cast<char*>(row);
-    const auto number = [&](int64_t d) __attribute__((always_inline)) {
-      const __mmask16 used = used_lanes(depth - d);
-      const __m512 v = _mm512_maskz_loadu_ps(used, x + d);
-      return kKeys ? v : _mm512_mul_ps(v, _mm512_maskz_loadu_ps(used, scales + d));
-    };
     const int64_t padded = pad_to(depth, 16);
-    __m512 top = _mm512_setzero_ps(), total = _mm512_setzero_ps();
+    __m512 top = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
     for (int64_t d = 0; d < padded; d += 16) {
-      const __m512 v = number(d);
+      const __m512 v = _mm512_maskz_loadu_ps(used_lanes(depth - d), x + d);
       top = _mm512_max_ps(top, _mm512_abs_ps(v));
-      total = kKeys ? _mm512_fmadd_ps(v, v, total) : _mm512_add_ps(v, total);
+      squares = _mm512_fmadd_ps(v, v, squares);
     }
-    const float sum = _mm512_reduce_add_ps(total);
-    const float by_sum = kKeys ? __builtin_sqrtf(sum) * (1.0f / 65000) : sum * (1.0f / (0x1p17f - 0x1p9f));
+    const float by_length = __builtin_sqrtf(_mm512_reduce_add_ps(squares)) * (1.0f / 65000);
     const float by_top = _mm512_reduce_max_ps(top) * (1.0f / 32767);
-    const float unit = by_top > by_sum ? by_top : by_sum;
+    const float unit = by_top > by_length ? by_top : by_length;
     const __m512 inverse = _mm512_set1_ps(unit > 1e-35f ? 1.0f / unit : 0.0f);
     for (int64_t d = 0; d < padded; d += 16) {
-      const __m512i n = _mm512_cvtps_epi32(_mm512_mul_ps(number(d), inverse));
+      const __m512 v = _mm512_maskz_loadu_ps(used_lanes(depth - d), x + d);
+      const __m512i n = _mm512_cvtps_epi32(_mm512_mul_ps(v, inverse));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + d * 2), _mm512_cvtepi32_epi16(n));
     }
-    const RowTail tail{unit * Halves<kKeys>::kUnit * factor, 0};
+    const RowTail tail{unit * Halves<true>::kUnit * factor, 0};
     memcpy(out + padded * 2, &tail, sizeof(tail));
   }
 };
 
+struct WeightHalves : IntegerWeights<1> {
+  static constexpr int kDegree = 4;
+  using IntegerWeights::IntegerWeights;
+
+  __attribute__((always_inline)) void write(const PageRow<Avx512>& p, float factor, void* row) const {
+    PageRow<Avx512> w;
+    scale(p, w);
+    const __m512 total = _mm512_add_ps(_mm512_add_ps(w[0], w[1]), _mm512_add_ps(w[2], w[3]));
+    const float by_sum = _mm512_reduce_add_ps(total) * (1.0f / (0x1p17f - 0x1p9f));
+    const float unit = by_sum > 1.0f / 32767 ? by_sum : 1.0f / 32767;
+    const __m512 inverse = _mm512_set1_ps(1.0f / unit);
+    __m512i n[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) n[i] = _mm512_cvtps_epi32(_mm512_mul_ps(w[i], inverse));
+    // As above, for 16 bits.
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    char* out = static_cast<char*>(row);
+    _mm512_storeu_si512(out, _mm512_permutexvar_epi64(order, _mm512_packs_epi32(n[0], n[1])));
+    _mm512_storeu_si512(out + 64, _mm512_permutexvar_epi64(order, _mm512_packs_epi32(n[2], n[3])));
+    const RowTail tail{unit * Halves<false>::kUnit * factor, 0};
+    memcpy(out + padded * 2, &tail, sizeof(tail));
+  }
+};
+
+// Rows: what prepares queries (of a product with keys) or writes weights (with values).
 template <class Codes, class Rows>
 struct IntegerProduct : Rows {
+  using Weights = Rows;
   static constexpr int kGroup = Codes::kGroup, kBytes = Codes::kBytes;
-  static constexpr bool kScaled = true, kPlainRows = false, kStartsAtZero = true;
+  static constexpr bool kScaled = true, kStartsAtZero = true;
 
   template <int R, int NV>
   TESSERA_INLINE void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride, int64_t depth,
@@ -180,8 +227,8 @@ struct IntegerProduct : Rows {
 
 namespace avx512_vnni {
 void apply(AttentionKernels& table) {
-  using HalfKeys = IntegerProduct<Halves<true>, RowHalves<true>>;
-  using HalfValues = IntegerProduct<Halves<false>, RowHalves<false>>;
+  using HalfKeys = IntegerProduct<Halves<true>, QueryHalves>;
+  using HalfValues = IntegerProduct<Halves<false>, WeightHalves>;
   using ByteKeys = IntegerProduct<Bytes<true>, QueryBytes>;
   using ByteValues = IntegerProduct<Bytes<false>, WeightBytes>;
   apply_products<Avx512, kKvF16, HalfKeys, HalfValues>(table);
