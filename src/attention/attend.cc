@@ -17,8 +17,6 @@ namespace {
 
 constexpr int64_t kTileRows = 64;
 constexpr int64_t kUnitsPerThread = 4;
-// Fewer multiply-adds than these between queries and keys, about 5 microseconds, are not worth waking other threads for.
-constexpr int64_t kWorthSharing = 262144;
 constexpr float kLog2E = 1.4426950408889634f;
 constexpr float kLn2 = 0.6931471805599453f;
 
@@ -81,8 +79,7 @@ class Attend {
     choose_units();
     allocate_scratch();
     if (split_) finish_unseeing();
-    const int64_t grain = products_ < kWorthSharing ? units_ : 1;
-    ctx_.pool.parallel_for(units_, grain, [&](int64_t begin, int64_t end, int thread) {
+    ctx_.pool.parallel_for(units_, 1, [&](int64_t begin, int64_t end, int thread) {
       for (int64_t u = begin; u < end; ++u) run_unit(u, scratch_ + thread * scratch_floats_);
     });
   }
@@ -110,14 +107,11 @@ class Attend {
     for (const AttentionQueries& s : queries_) {
       for (int64_t token = 0; token < s.tokens; token += tile_tokens, ++i) {
         Tile tile{&s, token, std::min(tile_tokens, s.tokens - token), 0, 0, 0};
-        int64_t keys = 0;
         for (const AttentionPart& part : s.parts) {
-          const KeyRange visible = tile.visible(part.plan), segments = segments_of(visible);
+          const KeyRange segments = segments_of(tile.visible(part.plan));
           tile.segments += segments.end - segments.begin;
-          if (!visible.empty()) keys += visible.end - visible.begin;
         }
         max_tile_tokens_ = std::max(max_tile_tokens_, tile.tokens);
-        products_ += tile.tokens * heads_ * layout_->head_dim * keys;
         all_segments_ += tile.segments;
         tiles_[i] = tile;
       }
@@ -126,7 +120,7 @@ class Attend {
 
   // More kv heads per unit read longer runs of memory; more units keep all threads busy.
   void choose_units() {
-    const int64_t wanted = ctx_.pool.threads() > 1 ? kUnitsPerThread * ctx_.pool.threads() : 1;
+    const int64_t wanted = ctx_.pool.threads() == 1 ? 1 : kUnitsPerThread * ctx_.pool.threads();
     const int64_t tiles = static_cast<int64_t>(tiles_.size());
     split_ = ctx_.pool.threads() > 1 && tiles * layout_->kv_heads < wanted;
     const int64_t coarse = split_ ? all_segments_ : tiles;
@@ -354,7 +348,6 @@ class Attend {
   std::span<Tile> tiles_;
   int64_t max_tile_tokens_ = 0;
   int64_t all_segments_ = 0;
-  int64_t products_ = 0;  // multiply-adds between queries and keys
   bool split_ = false;
   int64_t unit_heads_ = 0;  // kv heads of a unit
   int64_t head_groups_ = 0;
