@@ -118,11 +118,12 @@ class Attend {
     }
   }
 
-  // More kv heads per unit read longer runs of memory; more units keep all threads busy.
+  // More kv heads per unit read longer runs of memory; more units keep all threads busy, if there are several.
   void choose_units() {
-    const int64_t wanted = ctx_.pool.threads() == 1 ? 1 : kUnitsPerThread * ctx_.pool.threads();
+    const bool shared = ctx_.pool.threads() > 1;
+    const int64_t wanted = shared ? kUnitsPerThread * ctx_.pool.threads() : 1;
     const int64_t tiles = static_cast<int64_t>(tiles_.size());
-    split_ = ctx_.pool.threads() > 1 && tiles * layout_->kv_heads < wanted;
+    split_ = shared && tiles * layout_->kv_heads < wanted;
     const int64_t coarse = split_ ? all_segments_ : tiles;
     const int64_t head_limit = std::max<int64_t>(1, kTileRows / (max_tile_tokens_ * group_));
     unit_heads_ = std::min({layout_->kv_heads, head_limit, std::max<int64_t>(1, layout_->kv_heads * coarse / wanted)});

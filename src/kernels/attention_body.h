@@ -114,10 +114,10 @@ struct FloatRows {
   }
 };
 
-// Weights: how softmax leaves the weights of a page, made once per page. write() takes p = 2^(score - base) of one row, 0 for
-// tokens that it does not see, with a relative error of Exp2Terms<kDegree>, and writes the row that multiply() reads.
-// kOfPage: the base is the page's own largest score + log_bounds[token], and write() is told the factor that brings the page
-// to the largest base so far; else the base is the largest score so far and the factor 1.
+// Weights: how softmax leaves the weights of a page and kv head. write() takes p = 2^(score - base) of one row, 0 for tokens
+// that it does not see, and writes the row that multiply() reads. kDegree: of the polynomial (Exp2Terms).
+// kOfPage: the base is the largest score + log_bounds[token] of this page alone, so that p may exceed 1, and write() is told
+// the factor that brings the page to the largest base so far; else the base is the largest score so far and the factor 1.
 template <class I>
 using PageRow = typename I::F[kKvPageTokens / I::kLanes];
 
@@ -396,14 +396,14 @@ struct Exp2Terms<4> {  // 2.6e-6
   static constexpr float of[] = {0x1.3997d6p-7f, 0x1.2d4856p-5f, 0x1.5da57ep-3f, 0x1.f5c9d2p-2f, 0x1.6a0a24p-1f};
 };
 template <>
-struct Exp2Terms<5> {  // 7.5e-8
+struct Exp2Terms<5> {  // 1.0e-7
   static constexpr float of[] = {0x1.5c08e6p-10f, 0x1.a09316p-8f, 0x1.43616ep-5f,
                                  0x1.5bc792p-3f, 0x1.f5e57cp-2f, 0x1.6a09e4p-1f};
 };
 
 // 2^(x - base). Layers with a fraction and a scaling instruction that round down work on y = x - base + 1/2, whose integer part
 // is the rounded exponent: ten instructions instead of fourteen with degree 5, and fewer where the weights are rounded
-// anyway. The others want x <= base, and have degree 5. Not used for corrections and merges: there 2^0 must be exactly 1.
+// anyway. The others have degree 5 and want x <= base. Not used for corrections and merges: there 2^0 must be exactly 1.
 template <class I, int kDegree>
 TESSERA_INLINE typename I::F exp2_below(typename I::F x, float base) {
   if constexpr (!I::kFloorScaling) {
@@ -418,25 +418,25 @@ TESSERA_INLINE typename I::F exp2_below(typename I::F x, float base) {
   }
 }
 
-// exp2_nonpositive of one number, without a vector's worth of work.
-TESSERA_INLINE float multiply_add(float a, float b, float c) {
-#ifdef __FMA__
+TESSERA_INLINE float fused(float a, float b, float c) {
+#if defined(__FMA__) || defined(__aarch64__)
   return __builtin_fmaf(a, b, c);
 #else
   return a * b + c;
 #endif
 }
+// 2^x of one number x <= 0, exact at 0, without a vector's worth of work; 0 below -126.5 and, which softmax needs, of NaN.
 TESSERA_INLINE float exp2_scalar(float x) {
   constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23
   x = x > -127.0f ? x : -127.0f;
   const float rounded = x + kRounder;
   const float r = x - (rounded - kRounder);
   float p = 0x1.5bba14p-10f;
-  p = multiply_add(p, r, 0x1.3cea88p-7f);
-  p = multiply_add(p, r, 0x1.c6b752p-5f);
-  p = multiply_add(p, r, 0x1.ebf9bcp-3f);
-  p = multiply_add(p, r, 0x1.62e42ap-1f);
-  p = multiply_add(p, r, 1.0f);
+  p = fused(p, r, 0x1.3cea88p-7f);
+  p = fused(p, r, 0x1.c6b752p-5f);
+  p = fused(p, r, 0x1.ebf9bcp-3f);
+  p = fused(p, r, 0x1.62e42ap-1f);
+  p = fused(p, r, 1.0f);
   uint32_t bits;
   memcpy(&bits, &rounded, sizeof(bits));
   bits = (bits - 0x4b400000u + 127u) << 23;
@@ -478,18 +478,19 @@ TESSERA_INLINE float prepare_scores(float* scores, int begin, int end, float sof
   return I::reduce_max(top);
 }
 
-// Two passes over some rows: the maximum is a long chain of dependent instructions, and rows overlap better in the processor's
-// window when the chain stands alone.
+// Two passes over up to sixteen rows: the maximum is a long chain of dependent instructions, and rows overlap better in the
+// processor's window when the chain stands alone; the scores stay in the first-level cache in between.
 template <class I, class P>
 void softmax(const SoftmaxArgs& args) {
   using Weights = typename P::Weights;
+  static_assert(I::kFloorScaling || (!Weights::kOfPage && Weights::kDegree == 5));
   constexpr int kVectors = kKvPageTokens / I::kLanes;
   constexpr int kSums = kSumLanes / I::kLanes;
   constexpr int kRows = 16;
   const Weights weights(args.values, args.tokens);
   for (int64_t first = 0; first < args.rows; first += kRows) {
     const int64_t last = first + kRows < args.rows ? first + kRows : args.rows;
-    float base[kRows], factor[kRows];
+    float bases[kRows], factors[kRows];
     for (int64_t row = first; row < last; ++row) {
       float page_max = -__builtin_inff();
       if (args.begin[row] < args.end[row]) {
@@ -499,18 +500,18 @@ void softmax(const SoftmaxArgs& args) {
       }
       const float old_max = args.max[row];
       const bool grows = !(page_max <= old_max);
-      const float top = grows ? page_max : old_max;
-      float shrink = 1.0f;
-      if (grows || Weights::kOfPage) shrink = exp2_scalar(grows ? old_max - page_max : page_max - old_max);
-      args.correction[row] = grows ? shrink : 1.0f;
-      args.max[row] = top;
-      base[row - first] = Weights::kOfPage ? page_max : top;
-      factor[row - first] = grows ? 1.0f : shrink;
+      // Of the smaller to the larger maximum; needed for the older pages if the maximum grows, else for this one.
+      float ratio = 1.0f;
+      if (grows || Weights::kOfPage) ratio = exp2_scalar(grows ? old_max - page_max : page_max - old_max);
+      args.max[row] = grows ? page_max : old_max;
+      args.correction[row] = grows ? ratio : 1.0f;
+      bases[row - first] = Weights::kOfPage ? page_max : args.max[row];
+      factors[row - first] = grows ? 1.0f : ratio;
     }
     for (int64_t row = first; row < last; ++row) {
       const float* scores = args.scores + row * kKvPageTokens;
       void* to = static_cast<char*>(args.weights) + row * kWeightRowBytes;
-      const float page_factor = Weights::kOfPage ? factor[row - first] : 1.0f;
+      const float factor = Weights::kOfPage ? factors[row - first] : 1.0f;  // 1 without, as a constant
       PageRow<I> p;
       if (args.begin[row] >= args.end[row]) {
 #pragma GCC unroll 16
@@ -521,16 +522,16 @@ void softmax(const SoftmaxArgs& args) {
       typename I::F sum[kSums];
 #pragma GCC unroll 16
       for (int i = 0; i < kVectors; ++i) {
-        p[i] = exp2_below<I, Weights::kDegree>(I::load(scores + i * I::kLanes), base[row - first]);
+        p[i] = exp2_below<I, Weights::kDegree>(I::load(scores + i * I::kLanes), bases[row - first]);
         sum[i % kSums] = i < kSums ? p[i] : I::add(sum[i % kSums], p[i]);
       }
       float* sums = args.sum + row * kSumLanes;
 #pragma GCC unroll 4
       for (int i = 0; i < kSums; ++i) {
-        if (Weights::kOfPage) sum[i] = I::mul(sum[i], I::set1(page_factor));
+        if (Weights::kOfPage) sum[i] = I::mul(sum[i], I::set1(factor));
         I::store(sums + i * I::kLanes, I::fma(I::load(sums + i * I::kLanes), I::set1(args.correction[row]), sum[i]));
       }
-      weights.write(p, page_factor, to);
+      weights.write(p, factor, to);
     }
   }
 }
@@ -656,7 +657,7 @@ struct EncodeQ8 {
       top = a > top ? a : top;
     }
     inverse = top > 1e-30f && top < 1e36f ? 127.0f / top : 0.0f;
-    return top / 127.0f;
+    return inverse > 0 ? top / 127.0f : 0.0f;  // what is stored as zeros weighs nothing
   }
   uint8_t operator()(float x) const {
     // Adding 1.5 * 2^23 rounds to nearest even into the low mantissa bits.

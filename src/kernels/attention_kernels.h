@@ -53,7 +53,7 @@ struct ScoreArgs {
 // the form that `weigh` of the values' type reads: rounded for its products, the values' scales multiplied in. The maximum
 // may be of scores plus what a type adds to them per token: only differences of maxima, and max + log2(sum), mean something.
 struct SoftmaxArgs {
-  float* scores;          // [rows, kKvPageTokens]; overwritten
+  float* scores;          // [rows, kKvPageTokens]; unspecified afterwards
   const void* values;     // the block that the weights are for
   void* weights;          // out: [rows], kWeightRowBytes apart
   int64_t rows;

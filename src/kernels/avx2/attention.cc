@@ -45,7 +45,6 @@ struct Avx2 {
   TESSERA_INLINE N shift_right_signed(N x, int bits) { return _mm256_srai_epi32(x, bits); }
   TESSERA_INLINE N bit_and(N x, uint32_t mask) { return _mm256_and_si256(x, _mm256_set1_epi32(static_cast<int>(mask))); }
   TESSERA_INLINE N bit_xor(N x, uint32_t mask) { return _mm256_xor_si256(x, _mm256_set1_epi32(static_cast<int>(mask))); }
-  TESSERA_INLINE float first(F x) { return _mm256_cvtss_f32(x); }
   TESSERA_INLINE float reduce_max(F x) {
     __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     y = _mm_max_ps(y, _mm_movehl_ps(y, y));

@@ -46,7 +46,6 @@ struct Avx512 {
   TESSERA_INLINE N shift_right_signed(N x, int bits) { return _mm512_srai_epi32(x, static_cast<unsigned>(bits)); }
   TESSERA_INLINE N bit_and(N x, uint32_t mask) { return _mm512_and_si512(x, _mm512_set1_epi32(static_cast<int>(mask))); }
   TESSERA_INLINE N bit_xor(N x, uint32_t mask) { return _mm512_xor_si512(x, _mm512_set1_epi32(static_cast<int>(mask))); }
-  TESSERA_INLINE float first(F x) { return _mm512_cvtss_f32(x); }
   TESSERA_INLINE float reduce_max(F x) { return _mm512_reduce_max_ps(x); }
   TESSERA_INLINE uint16_t to_f16(float x) { return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 };

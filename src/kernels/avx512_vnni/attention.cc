@@ -45,48 +45,47 @@ struct QueryBytes {
   }
 };
 
-// Weights of integer products: p times the values' scales times kTop. The integers want a bound of that, and a row's largest
-// would be a long chain of instructions more. So the scores' maximum is taken with a bound of each scale's logarithm added:
-// then p times scale is at most 1, give or take its rounding, and the row's largest at least 0.94.
-template <int kTop>
+// Weights of integer products: p times its token's scale. The integers want a bound of that, and finding a row's largest would
+// be a long chain of instructions more. So the maximum of scores is taken with a bound of each scale's logarithm added: then
+// p times scale is at most 1 but for its rounding, and a row's largest at least 0.94, unless its scales are below 2^-64: no
+// scale counts as less, so that sums of p stay far from infinity. In turn, of pages whose scales differ by more than 2^126
+// those with the smaller ones are dropped.
+template <bool kPowersOf2>
 struct IntegerWeights {
   static constexpr bool kOfPage = true;
   alignas(64) float scales[kKvPageTokens];
   alignas(64) float log_bounds[kKvPageTokens];
-  int64_t padded;  // tokens
+  int64_t padded;  // tokens, to where the tail stands
 
   __attribute__((always_inline)) IntegerWeights(const void* block, int64_t tokens) : padded(pad_to(tokens, 16)) {
-    // The bits of a float, times 2^-23, are its binary logarithm + 127 less at most 0.0861 (Mitchell 1962). No scale counts as
-    // less than 2^-40, so that sums of p stay far from infinity.
-    const __m512 offset = _mm512_set1_ps(0.0861f - 127.0f), lowest = _mm512_set1_ps(-40.0f);
+    // The bits of a float, times 2^-23, are its binary logarithm + 127, less 0 to 0.0861 between powers of two (Mitchell 1962).
+    const __m512 offset = _mm512_set1_ps((kPowersOf2 ? 0.0f : 0.0861f) - 127.0f), lowest = _mm512_set1_ps(-64.0f);
 #pragma GCC unroll 4
     for (int i = 0; i < kKvPageTokens; i += 16) {
       const __mmask16 used = used_lanes(tokens - i);  // the block may hold garbage behind
       const __m512 scale = _mm512_maskz_loadu_ps(used, static_cast<const float*>(block) + i);
       const __m512 bits = _mm512_cvtepi32_ps(_mm512_castps_si512(scale));
-      _mm512_store_ps(scales + i, _mm512_mul_ps(scale, _mm512_set1_ps(kTop)));
+      _mm512_store_ps(scales + i, scale);
       _mm512_store_ps(log_bounds + i, _mm512_max_ps(_mm512_fmadd_ps(bits, _mm512_set1_ps(0x1p-23f), offset), lowest));
     }
   }
 
-  __attribute__((always_inline)) void scale(const PageRow<Avx512>& p, PageRow<Avx512>& w) const {
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) w[i] = _mm512_mul_ps(p[i], _mm512_load_ps(scales + i * 16));
+  __attribute__((always_inline)) __m512 scaled(const PageRow<Avx512>& p, int i) const {
+    return _mm512_mul_ps(p[i], _mm512_load_ps(scales + i * 16));
   }
 };
 
-// Unsigned bytes.
-struct WeightBytes : IntegerWeights<255> {
+// Unsigned bytes, in units of 1/255.
+struct WeightBytes : IntegerWeights<false> {
   static constexpr int kDegree = 3;
   using IntegerWeights::IntegerWeights;
 
   __attribute__((always_inline)) void write(const PageRow<Avx512>& p, float factor, void* row) const {
-    PageRow<Avx512> w;
-    scale(p, w);
     __m512i n[4];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) n[i] = _mm512_cvtps_epi32(w[i]);
-    // Packing saturates, and interleaves the 128-bit lanes of its operands; one permutation puts the tokens back in order.
+    for (int i = 0; i < 4; ++i) n[i] = _mm512_cvtps_epi32(_mm512_mul_ps(scaled(p, i), _mm512_set1_ps(255.0f)));
+    // Packing saturates what rounding brought above 255, and interleaves the 128-bit lanes of its operands; one permutation
+    // puts the tokens back in order.
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i bytes = _mm512_packus_epi16(_mm512_packus_epi32(n[0], n[1]), _mm512_packus_epi32(n[2], n[3]));
     char* out = static_cast<char*>(row);
@@ -129,8 +128,8 @@ struct Halves {
   }
 };
 
-// 16-bit integers of a query, or of the softmax weights times the values' scales. Sums of products stay within 32 bits: a
-// query's length is at most 65000 (Cauchy-Schwarz), the sum of a row of weights 2^17 - 2^9, before rounding.
+// 16-bit integers of a query. Sums of products with a key stay within 32 bits: the query's length is at most 65000
+// (Cauchy-Schwarz).
 struct QueryHalves {
   TESSERA_INLINE void prepare(const float* x, float factor, int64_t depth, void* row) {
     char* out = static_cast<char*>(row);
@@ -155,13 +154,14 @@ struct QueryHalves {
   }
 };
 
-struct WeightHalves : IntegerWeights<1> {
+// 16-bit integers, in units that keep sums of products with values within 32 bits: a row's sum is at most 2^17 - 2^9, before
+// rounding, and no weight above 32767.
+struct WeightHalves : IntegerWeights<true> {
   static constexpr int kDegree = 4;
   using IntegerWeights::IntegerWeights;
 
   __attribute__((always_inline)) void write(const PageRow<Avx512>& p, float factor, void* row) const {
-    PageRow<Avx512> w;
-    scale(p, w);
+    const __m512 w[4] = {scaled(p, 0), scaled(p, 1), scaled(p, 2), scaled(p, 3)};
     const __m512 total = _mm512_add_ps(_mm512_add_ps(w[0], w[1]), _mm512_add_ps(w[2], w[3]));
     const float by_sum = _mm512_reduce_add_ps(total) * (1.0f / (0x1p17f - 0x1p9f));
     const float unit = by_sum > 1.0f / 32767 ? by_sum : 1.0f / 32767;
@@ -169,7 +169,7 @@ struct WeightHalves : IntegerWeights<1> {
     __m512i n[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) n[i] = _mm512_cvtps_epi32(_mm512_mul_ps(w[i], inverse));
-    // As above, for 16 bits.
+    // As in WeightBytes.
     const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
     char* out = static_cast<char*>(row);
     _mm512_storeu_si512(out, _mm512_permutexvar_epi64(order, _mm512_packs_epi32(n[0], n[1])));
@@ -179,10 +179,8 @@ struct WeightHalves : IntegerWeights<1> {
   }
 };
 
-// Rows: what prepares queries (of a product with keys) or writes weights (with values).
-template <class Codes, class Rows>
-struct IntegerProduct : Rows {
-  using Weights = Rows;
+template <class Codes>
+struct IntegerProduct {
   static constexpr int kGroup = Codes::kGroup, kBytes = Codes::kBytes;
   static constexpr bool kScaled = true, kStartsAtZero = true;
 
@@ -223,14 +221,19 @@ struct IntegerProduct : Rows {
   }
 };
 
+struct HalfKeys : IntegerProduct<Halves<true>>, QueryHalves {};
+struct ByteKeys : IntegerProduct<Bytes<true>>, QueryBytes {};
+struct HalfValues : IntegerProduct<Halves<false>> {
+  using Weights = WeightHalves;
+};
+struct ByteValues : IntegerProduct<Bytes<false>> {
+  using Weights = WeightBytes;
+};
+
 }  // namespace
 
 namespace avx512_vnni {
 void apply(AttentionKernels& table) {
-  using HalfKeys = IntegerProduct<Halves<true>, QueryHalves>;
-  using HalfValues = IntegerProduct<Halves<false>, WeightHalves>;
-  using ByteKeys = IntegerProduct<Bytes<true>, QueryBytes>;
-  using ByteValues = IntegerProduct<Bytes<false>, WeightBytes>;
   apply_products<Avx512, kKvF16, HalfKeys, HalfValues>(table);
   apply_products<Avx512, kKvQ8, ByteKeys, ByteValues>(table);
 }

@@ -60,7 +60,6 @@ struct Generic {
   TESSERA_INLINE N shift_right_signed(N x, int bits) { return x >> bits; }
   TESSERA_INLINE N bit_and(N x, uint32_t mask) { return x & static_cast<int32_t>(mask); }
   TESSERA_INLINE N bit_xor(N x, uint32_t mask) { return x ^ static_cast<int32_t>(mask); }
-  TESSERA_INLINE float first(F x) { return x[0]; }
   TESSERA_INLINE float reduce_max(F x) {
     const float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
     return a > b ? a : b;

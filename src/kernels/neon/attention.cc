@@ -44,7 +44,6 @@ struct Neon {
   TESSERA_INLINE N shift_right_signed(N x, int bits) { return x >> bits; }
   TESSERA_INLINE N bit_and(N x, uint32_t mask) { return vandq_s32(x, vdupq_n_s32(static_cast<int32_t>(mask))); }
   TESSERA_INLINE N bit_xor(N x, uint32_t mask) { return veorq_s32(x, vdupq_n_s32(static_cast<int32_t>(mask))); }
-  TESSERA_INLINE float first(F x) { return vgetq_lane_f32(x, 0); }
   TESSERA_INLINE float reduce_max(F x) { return vmaxvq_f32(x); }
   TESSERA_INLINE uint16_t to_f16(float x) {
     return vget_lane_u16(vreinterpret_u16_f16(vcvt_f16_f32(vdupq_n_f32(x))), 0);
