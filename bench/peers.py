@@ -163,7 +163,7 @@ def take_sample(engine, model, test, args):
         return None
     del result["stdout"], result["stderr"], result["returncode"]
     return {"engine": engine.name, "model": os.path.basename(model), "test": str(test), "threads": args.threads,
-            "busy": args.busy, "tokens_per_second": rate, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
+            "busy": args.busy, "label": args.label, "tokens_per_second": rate, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
 
 
 def is_quiet(sample):
@@ -177,13 +177,19 @@ def cell(samples):
     return f"{statistics.median(rates):.1f} ({min(rates):.1f}-{max(rates):.1f}, {len(rates)})"
 
 
+def row_name(sample):
+    """What is compared: model, test and what was asked for besides."""
+    extras = [sample.get("label", ""), "1 thread" if sample["threads"] == 1 else "",
+              "beside a busy thread" if sample["busy"] == 1 else f"beside {sample['busy']} busy threads" if sample["busy"] else ""]
+    return sample["model"], ", ".join([sample["test"], *filter(None, extras)])
+
+
 def ratio_table(samples, engines, ours):
     """Rows: test x state. Cells: median (min-max, n). Ratio: ours to the best peer's median in the same row."""
     lines = ["| model | test | cores | " + " | ".join(engines) + " | ratio | disturbed |",
              "|---|---|---|" + "---|" * (len(engines) + 2)]
-    keys = list(dict.fromkeys((s["model"], s["test"]) for s in samples))
-    for model, test in keys:
-        group = [s for s in samples if (s["model"], s["test"]) == (model, test)]
+    for model, test in dict.fromkeys(row_name(s) for s in samples):
+        group = [s for s in samples if row_name(s) == (model, test)]
         quiet = [s for s in group if is_quiet(s)]
         for state in ("all", "near", "far"):
             chosen = [s for s in quiet if state in ("all", s["state"])]
@@ -220,6 +226,7 @@ def parse_arguments():
     parser.add_argument("-t", "--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--busy", type=int, default=0, help="busy-loop processes competing for the processors")
+    parser.add_argument("--label", default="", help="what is special about these samples, for the table (q8_0 cache)")
     parser.add_argument("--wrap", default="", help="command to run every sample under")
     parser.add_argument("--out", help="append every sample to this file, one JSON object a line")
     parser.add_argument("--table", action="append", default=[], metavar="FILE", help="only print the table of these samples")

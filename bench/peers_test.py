@@ -50,13 +50,20 @@ class Output(unittest.TestCase):
     def test_table(self):
         def sample(engine, rate, state="near", others=0.0):
             return {"engine": engine, "model": "m", "test": "tg128", "tokens_per_second": rate, "state": state,
-                    "other_cpus": others, "busy": 0}
+                    "other_cpus": others, "busy": 0, "threads": 2}
         samples = [sample("tessera", 60), sample("tessera", 62), sample("L", 40), sample("I", 50), sample("I", 1, others=1.0),
                    sample("L", 45, state="far")]
         lines = peers.ratio_table(samples, ["tessera", "L", "I"], "tessera").splitlines()
         self.assertEqual(len(lines), 5)
         self.assertIn("61.0 (60.0-62.0, 2)", lines[2])
         self.assertIn("| 1.22 | 1 |", lines[2])  # against I's 50; the disturbed sample is dropped and counted
+
+    def test_unlike_samples_have_rows_of_their_own(self):
+        plain = {"engine": "tessera", "model": "m", "test": "tg128", "tokens_per_second": 10, "state": "unknown",
+                 "other_cpus": 0.0, "busy": 0, "threads": 2}
+        samples = [plain, {**plain, "threads": 1}, {**plain, "busy": 1}, {**plain, "label": "q8_0 cache"}]
+        names = [line.split("|")[2].strip() for line in peers.ratio_table(samples, ["tessera"], "tessera").splitlines()[2:]]
+        self.assertEqual(names, ["tg128", "tg128, 1 thread", "tg128, beside a busy thread", "tg128, q8_0 cache"])
 
 
 if __name__ == "__main__":
