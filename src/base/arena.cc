@@ -3,24 +3,15 @@
 #include <algorithm>
 
 #include "base/math.h"
-
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
+#include "base/sanitizers.h"
 
 namespace tessera {
 namespace {
 
-// AddressSanitizer watches the ends of blocks that come from the heap, that is of small ones.
-#if __has_feature(address_sanitizer) || defined(__SANITIZE_ADDRESS__)
-constexpr bool kWatched = true;
-#else
-constexpr bool kWatched = false;
-#endif
-
-// Address space; what is not touched takes no memory. Large enough that a pass of 512 tokens through a model of some billion weights
-// fits into one block, in 2 MiB pages from its first use on.
-constexpr uint64_t kMinBlockBytes = kWatched ? 1u << 20 : 32u << 20;
+// Address space; what is not touched takes no memory. Large enough that a pass of 512 tokens through a model of some
+// billion weights fits into one block, in 2 MiB pages from its first use on. AddressSanitizer watches the ends of blocks
+// that come from the heap, that is of small ones.
+constexpr uint64_t kMinBlockBytes = kAddressSanitized ? 1u << 20 : 32u << 20;
 
 }  // namespace
 

@@ -11,20 +11,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/sanitizers.h"
+
 namespace tessera {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
 
 TEST(ThreadPool, CoversEachIndexOnce) {
   for (int threads : {1, 2, 5}) {

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <optional>
-#include <sstream>
 #include <thread>
 
 #include "cli/bench_output.h"
@@ -37,14 +35,6 @@ Result<BenchMachine> machine_for(const BenchOptions& options) {
   TESSERA_ASSIGN_OR_RETURN(machine.hardware, find_hardware(!options.hardware.empty() ? options.hardware : options.probe_path));
   machine.probed = options.hardware.empty();
   return machine;
-}
-
-Result<std::string> read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return not_found("{}: no such file", path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
 }
 
 }  // namespace
@@ -89,7 +79,7 @@ Status run_bench_compare(const std::string& path_a, const std::string& path_b, c
   std::vector<BenchSeries> series[2];
   for (int i = 0; i < 2; ++i) {
     const std::string& path = i == 0 ? path_a : path_b;
-    TESSERA_ASSIGN_OR_RETURN(const std::string text, read_text(path));
+    TESSERA_ASSIGN_OR_RETURN(const std::string text, read_text_file(path));
     auto read = read_series(text);
     if (!read.ok()) return read.status().with_context(path);
     series[i] = *std::move(read);

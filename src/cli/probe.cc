@@ -1,12 +1,10 @@
 #include "cli/probe.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
+#include "base/pending_file.h"
 #include "cli/console.h"
 #include "formats/text.h"
 #include "probe/limits_now.h"
@@ -23,20 +21,6 @@ int most_threads(const ProbeReport& report) {
   int threads = 1;
   for (const BandwidthResult& r : report.memory) threads = std::max(threads, r.threads);
   return threads;
-}
-
-Status write_text(const std::string& path, const std::string& text) {
-  const std::filesystem::path target(path);
-  std::error_code error;
-  if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
-  const std::string temporary = path + ".new";
-  {
-    std::ofstream file(temporary, std::ios::binary);
-    file << text;
-    if (!file.flush()) return io_error("{}: cannot write", temporary);
-  }
-  std::filesystem::rename(temporary, target, error);
-  return error ? io_error("{}: {}", path, error.message()) : Status();
 }
 
 }  // namespace
@@ -86,15 +70,19 @@ Status save_probe(const ProbeReport& report, const std::string& path) {
   json document = json::parse(hardware_to_json(hardware_from_probe(report, this_machine())), nullptr, false);
   if (!document.is_object()) return Status(StatusCode::kInternal, "the hardware description is no JSON object");
   document["probe"] = probe_to_json(report);
-  return write_text(path, document.dump(2) + "\n");
+  std::error_code error;  // shows when the file is written
+  const std::filesystem::path target(path);
+  if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
+  return write_file(path, document.dump(2) + "\n");
 }
 
 Result<ProbeReport> load_probe(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return not_found("{}: no such file; `tessera probe` writes it", path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  const json document = json::parse(text.str(), nullptr, false);
+  const Result<std::string> text = read_text_file(path);
+  if (text.status().code() == StatusCode::kNotFound) {
+    return not_found("{}: no such file; `tessera probe` writes it", path);
+  }
+  if (!text.ok()) return text.status();
+  const json document = json::parse(*text, nullptr, false);
   if (!document.is_object()) return invalid_argument("{}: expected a JSON object", path);
   const auto probe = document.find("probe");
   if (probe == document.end()) return not_found("{}: holds no probe; `tessera probe` writes one", path);

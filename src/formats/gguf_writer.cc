@@ -1,16 +1,10 @@
 #include "formats/gguf_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
 #include <type_traits>
 #include <unordered_set>
 
 #include "base/math.h"
+#include "base/pending_file.h"
 #include "formats/gguf_header.h"
 #include "formats/tensor_layout.h"
 #include "formats/text.h"
@@ -18,55 +12,15 @@
 namespace tessera {
 namespace {
 
-// A file under a temporary name beside the wanted one; commit() renames it, otherwise it is removed.
-class PendingFile {
- public:
-  explicit PendingFile(std::string path)
-      : path_(std::move(path)), partial_(fmt::format("{}.{}.partial", path_, getpid())) {
-    file_ = std::fopen(partial_.c_str(), "wb");
+Status pad_to(uint64_t alignment, PendingFile* file) {
+  static constexpr std::array<std::byte, 4096> kZeros{};
+  for (uint64_t left = round_up(file->position(), alignment) - file->position(); left > 0;) {
+    const uint64_t piece = std::min<uint64_t>(left, kZeros.size());
+    TESSERA_RETURN_IF_ERROR(file->write(std::span(kZeros).first(piece)));
+    left -= piece;
   }
-  ~PendingFile() {
-    if (file_ != nullptr) std::fclose(file_);
-    if (!committed_) std::remove(partial_.c_str());
-  }
-  PendingFile(const PendingFile&) = delete;
-  PendingFile& operator=(const PendingFile&) = delete;
-
-  bool is_open() const { return file_ != nullptr; }
-  uint64_t position() const { return position_; }
-
-  Status write(std::span<const std::byte> bytes) {
-    if (!bytes.empty() && std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) return failed("writing");
-    position_ += bytes.size();
-    return {};
-  }
-
-  Status pad_to(uint64_t alignment) {
-    static constexpr std::array<std::byte, 4096> kZeros{};
-    for (uint64_t left = round_up(position_, alignment) - position_; left > 0;) {
-      const uint64_t piece = std::min<uint64_t>(left, kZeros.size());
-      TESSERA_RETURN_IF_ERROR(write(std::span(kZeros).first(piece)));
-      left -= piece;
-    }
-    return {};
-  }
-
-  Status commit() {
-    if (std::fflush(file_) != 0 || fsync(fileno(file_)) != 0) return failed("writing");
-    if (std::rename(partial_.c_str(), path_.c_str()) != 0) return failed("renaming");
-    committed_ = true;
-    return {};
-  }
-
-  Status failed(std::string_view action) const { return io_error("{}: {}: {}", path_, action, std::strerror(errno)); }
-
- private:
-  std::string path_;
-  std::string partial_;
-  std::FILE* file_;
-  uint64_t position_ = 0;
-  bool committed_ = false;
-};
+  return {};
+}
 
 class HeaderBytes {
  public:
@@ -175,7 +129,7 @@ Status write_tensor(const GgufTensorOutput& tensor, const WeightInfo& info, uint
     return invalid_argument("{}: expected {} bytes, {} less were produced", info.name, info.bytes,
                             end - file->position());
   }
-  return file->pad_to(alignment);
+  return pad_to(alignment, file);
 }
 
 }  // namespace
@@ -196,16 +150,9 @@ Status write_gguf(const std::string& path, const Metadata& metadata, std::span<c
   put_metadata(metadata, &header);
   put_tensors(infos, alignment, &header);
 
-  // The file replaces what has its name: never a device or pipe.
-  std::error_code error;  // what cannot be looked at is found out by writing
-  const auto there = std::filesystem::status(path, error);
-  if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
-    return invalid_argument("{}: expected a file to write, found a folder, device or pipe", path);
-  }
-  PendingFile file(path);
-  if (!file.is_open()) return file.failed("creating");
+  TESSERA_ASSIGN_OR_RETURN(PendingFile file, PendingFile::create(path));
   TESSERA_RETURN_IF_ERROR(file.write(header.bytes()));
-  if (!tensors.empty()) TESSERA_RETURN_IF_ERROR(file.pad_to(alignment));
+  if (!tensors.empty()) TESSERA_RETURN_IF_ERROR(pad_to(alignment, &file));
   for (size_t i = 0; i < tensors.size(); ++i) {
     TESSERA_RETURN_IF_ERROR(write_tensor(tensors[i], infos[i], alignment, &file));
   }

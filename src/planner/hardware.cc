@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/cpu_features.h"
+#include "base/pending_file.h"
 #include "base/thread_pool.h"
 #include "planner/embedded.h"
 #include "planner/json_fields.h"
@@ -283,7 +284,7 @@ Status save_hardware(const HardwareSpec& hardware, const std::string& path) {
   std::error_code error;
   const std::filesystem::path target(path);
   if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
-  return write_text_file(path, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  return write_file(path, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 std::vector<std::string> shipped_hardware() {

@@ -82,7 +82,6 @@ class JsonFields {
 // Text -> JSON without exceptions; refuses documents beyond `max_bytes`.
 Result<nlohmann::json> parse_json(std::string_view text, std::string_view where, size_t max_bytes = 64 << 20);
 Result<std::string> read_text_file(const std::string& path, size_t max_bytes = 64 << 20);
-Status write_text_file(const std::string& path, std::string_view text);
 
 }  // namespace tessera
 

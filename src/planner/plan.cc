@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ostream>
 
+#include "base/pending_file.h"
 #include "planner/calibrate.h"
 #include "planner/json_fields.h"
 #include "planner/resolve.h"
@@ -249,7 +250,7 @@ Status plan_main(const PlanOptions& o, std::ostream& out) {
   }
   if (!o.gallery.empty()) {
     TESSERA_ASSIGN_OR_RETURN(const std::string html, gallery_html());
-    TESSERA_RETURN_IF_ERROR(write_text_file(o.gallery, html));
+    TESSERA_RETURN_IF_ERROR(write_file(o.gallery, html));
     out << "Wrote " << o.gallery << "\n";
     return Status();
   }
@@ -263,7 +264,7 @@ Status plan_main(const PlanOptions& o, std::ostream& out) {
   TESSERA_ASSIGN_OR_RETURN(const PlanReport report, make_plan(o));
   out << (o.json ? plan_json(report) : plan_text(report));
   if (!o.html.empty()) {
-    TESSERA_RETURN_IF_ERROR(write_text_file(o.html, plan_html(report)));
+    TESSERA_RETURN_IF_ERROR(write_file(o.html, plan_html(report)));
     if (!o.json) out << "\nWrote " << o.html << "\n";
   }
   return Status();

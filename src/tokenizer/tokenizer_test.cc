@@ -7,6 +7,7 @@
 #include <ctime>
 #include <random>
 
+#include "base/sanitizers.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/charsmap.h"
 #include "tokenizer/normalizer.h"
@@ -346,17 +347,7 @@ double encode_seconds(const Tokenizer& tokenizer, std::string_view unit, size_t 
   return seconds;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr size_t kAdversarialBytes = 1 << 16;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr size_t kAdversarialBytes = 1 << 16;
-#else
-constexpr size_t kAdversarialBytes = 1 << 20;
-#endif
-#else
-constexpr size_t kAdversarialBytes = 1 << 20;
-#endif
+constexpr size_t kAdversarialBytes = kSanitized ? 1 << 16 : 1 << 20;
 
 // Texts on which careless tokenizers need quadratic time: four times the text would then take sixteen times as long. Linear up to
 // a logarithm, caches and noise stay below eight (processor time, the best of five), and a megabyte takes seconds, not minutes.
