@@ -177,19 +177,25 @@ def cell(samples):
     return f"{statistics.median(rates):.1f} ({min(rates):.1f}-{max(rates):.1f}, {len(rates)})"
 
 
-def row_name(sample):
+def row_name(sample, most_threads):
     """What is compared: model, test and what was asked for besides."""
-    extras = [sample.get("label", ""), "1 thread" if sample["threads"] == 1 else "",
-              "beside a busy thread" if sample["busy"] == 1 else f"beside {sample['busy']} busy threads" if sample["busy"] else ""]
-    return sample["model"], ", ".join([sample["test"], *filter(None, extras)])
+    words = [sample["test"]]
+    if sample.get("label"):
+        words.append(sample["label"])
+    if sample["threads"] != most_threads:
+        words.append(f"{sample['threads']} thread" + ("s" if sample["threads"] > 1 else ""))
+    if sample["busy"]:
+        words.append("beside a busy thread" if sample["busy"] == 1 else f"beside {sample['busy']} busy threads")
+    return sample["model"], ", ".join(words)
 
 
 def ratio_table(samples, engines, ours):
     """Rows: test x state. Cells: median (min-max, n). Ratio: ours to the best peer's median in the same row."""
     lines = ["| model | test | cores | " + " | ".join(engines) + " | ratio | disturbed |",
              "|---|---|---|" + "---|" * (len(engines) + 2)]
-    for model, test in dict.fromkeys(row_name(s) for s in samples):
-        group = [s for s in samples if row_name(s) == (model, test)]
+    most_threads = max((s["threads"] for s in samples), default=0)
+    for model, test in dict.fromkeys(row_name(s, most_threads) for s in samples):
+        group = [s for s in samples if row_name(s, most_threads) == (model, test)]
         quiet = [s for s in group if is_quiet(s)]
         for state in ("all", "near", "far"):
             chosen = [s for s in quiet if state in ("all", s["state"])]

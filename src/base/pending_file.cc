@@ -1,11 +1,11 @@
 #include "base/pending_file.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <utility>
 
 namespace tessera {
 namespace {
@@ -19,9 +19,6 @@ bool is_special(const std::string& path) {
 
 }  // namespace
 
-PendingFile::PendingFile(std::string path, std::string partial)
-    : path_(std::move(path)), partial_(std::move(partial)), file_(std::fopen(partial_.c_str(), "wb")) {}
-
 PendingFile::~PendingFile() {
   if (!file_) return;
   file_.reset();
@@ -32,9 +29,19 @@ Result<PendingFile> PendingFile::create(std::string path) {
   if (is_special(path)) {
     return invalid_argument("{}: expected a file to write, found a folder, device or pipe", path);
   }
-  std::string partial = fmt::format("{}.{}.partial", path, getpid());
-  PendingFile file(std::move(path), std::move(partial));
+  std::error_code error;  // nothing there, or a link to nothing, whose place the file takes
+  if (const auto target = std::filesystem::canonical(path, error); !error) path = target;
+  PendingFile file(std::move(path));
+  for (int n = 0; n < 100; ++n) {  // somebody killed may have had the same process number
+    file.partial_ = fmt::format("{}.{}.{}.partial", file.path_, getpid(), n);
+    file.file_.reset(std::fopen(file.partial_.c_str(), "wbx"));
+    if (file.file_ || errno != EEXIST) break;
+  }
   if (!file.file_) return file.failed("creating");
+  struct stat old;
+  if (stat(file.path_.c_str(), &old) == 0 && fchmod(fileno(file.file_.get()), old.st_mode & 07777) != 0) {
+    return file.failed("setting permissions");
+  }
   return file;
 }
 
@@ -58,11 +65,13 @@ Status PendingFile::failed(std::string_view action) const {
 }
 
 Status write_file(const std::string& path, std::string_view bytes) {
-  if (!is_special(path)) {
+  std::error_code error;
+  if (!is_special(path) && !std::filesystem::is_symlink(path, error)) {
     TESSERA_ASSIGN_OR_RETURN(PendingFile file, PendingFile::create(path));
     TESSERA_RETURN_IF_ERROR(file.write(std::as_bytes(std::span(bytes))));
     return file.commit();
   }
+  std::fflush(nullptr);
   std::FILE* file = std::fopen(path.c_str(), "wb");
   if (file == nullptr) return io_error("{}: {}", path, std::strerror(errno));
   const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();

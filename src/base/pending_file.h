@@ -1,5 +1,5 @@
-// PendingFile: a file that appears under its name when it is whole and not before, whatever happens meanwhile. It is
-// written under a temporary name beside the wanted one.
+// PendingFile: a file that appears under its name when it is whole and not before, whatever happens meanwhile. Until
+// then its name is NAME.PID.N.partial; a process that is killed leaves that behind.
 #ifndef TESSERA_BASE_PENDING_FILE_H_
 #define TESSERA_BASE_PENDING_FILE_H_
 
@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/status.h"
 
@@ -17,8 +18,8 @@ namespace tessera {
 
 class PendingFile {
  public:
-  // Errors: kInvalidArgument where the name is that of a folder, device or pipe, which a file must not replace;
-  // kIoError.
+  // A link stays: what it points to is replaced. Errors: kInvalidArgument where the name is that of a folder, device or
+  // pipe, which a file must not replace; kIoError.
   static Result<PendingFile> create(std::string path);
   PendingFile(PendingFile&&) = default;
   // Removes the file if it was not committed.
@@ -26,7 +27,8 @@ class PendingFile {
 
   uint64_t position() const { return position_; }
   Status write(std::span<const std::byte> bytes);
-  // The bytes reach the disk, then the name; an older file of that name is replaced. Nothing can be written afterwards.
+  // Renames the file once its bytes are on the disk. An older file of that name is replaced; its permissions are kept.
+  // Nothing can be written afterwards.
   Status commit();
 
  private:
@@ -34,7 +36,7 @@ class PendingFile {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
 
-  PendingFile(std::string path, std::string partial);
+  explicit PendingFile(std::string path) : path_(std::move(path)) {}
   Status failed(std::string_view action) const;
 
   std::string path_;
@@ -43,7 +45,8 @@ class PendingFile {
   uint64_t position_ = 0;
 };
 
-// Replaces or creates a file at once, as above. A device or pipe is written to as it is (/dev/stdout).
+// Replaces or creates a file as above. A device, a pipe and what a link points to (/dev/stdout) are written to in
+// place, after what this process has printed.
 Status write_file(const std::string& path, std::string_view bytes);
 
 }  // namespace tessera

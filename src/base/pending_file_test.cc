@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -69,6 +70,37 @@ TEST_F(PendingFileTest, NamesThePathThatCannotBeWritten) {
   const Status status = write_file(path, "x");
   EXPECT_EQ(status.code(), StatusCode::kIoError);
   EXPECT_NE(status.message().find(path), std::string::npos) << status.message();
+}
+
+TEST_F(PendingFileTest, KeepsLinksAndPermissions) {
+  const fs::path target = folder_ / "target", link = folder_ / "link";
+  std::ofstream(target) << "before";
+  fs::permissions(target, fs::perms::owner_read | fs::perms::owner_write);
+  fs::create_symlink(target, link);
+  auto file = PendingFile::create(link.string());
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  ASSERT_TRUE(file->write(bytes_of("whole")).ok());
+  ASSERT_TRUE(file->commit().ok());
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(contents(target), "whole");
+  EXPECT_EQ(fs::status(target).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  ASSERT_TRUE(write_file(link.string(), "through").ok());
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(contents(target), "through");
+  EXPECT_EQ(files(), 2u);
+}
+
+TEST_F(PendingFileTest, TwoOfOneNameDoNotMix) {
+  const std::string path = (folder_ / "a").string();
+  auto first = PendingFile::create(path), second = PendingFile::create(path);
+  ASSERT_TRUE(first.ok() && second.ok());
+  ASSERT_TRUE(first->write(bytes_of("first")).ok());
+  ASSERT_TRUE(second->write(bytes_of("second")).ok());
+  ASSERT_TRUE(second->commit().ok());
+  EXPECT_EQ(contents(path), "second");
+  ASSERT_TRUE(first->commit().ok());
+  EXPECT_EQ(contents(path), "first");
+  EXPECT_EQ(files(), 1u);
 }
 
 TEST_F(PendingFileTest, NeverReplacesAFolderOrPipe) {

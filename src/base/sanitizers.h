@@ -1,4 +1,4 @@
-// Which sanitizers this file is compiled with, by GCC or Clang: for sizes that their checks make unbearable.
+// Whether this file is compiled with sanitizers, by GCC or Clang.
 #ifndef TESSERA_BASE_SANITIZERS_H_
 #define TESSERA_BASE_SANITIZERS_H_
 
@@ -17,12 +17,10 @@ inline constexpr bool kAddressSanitized = false;
 #endif
 
 #if defined(__SANITIZE_THREAD__) || TESSERA_HAS_FEATURE(thread_sanitizer)
-inline constexpr bool kThreadSanitized = true;
+inline constexpr bool kSanitized = true;
 #else
-inline constexpr bool kThreadSanitized = false;
+inline constexpr bool kSanitized = kAddressSanitized;
 #endif
-
-inline constexpr bool kSanitized = kAddressSanitized || kThreadSanitized;
 
 }  // namespace tessera
 

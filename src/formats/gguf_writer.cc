@@ -1,5 +1,7 @@
 #include "formats/gguf_writer.h"
 
+#include <algorithm>
+#include <array>
 #include <type_traits>
 #include <unordered_set>
 
