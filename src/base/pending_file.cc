@@ -79,4 +79,10 @@ Status write_file(const std::string& path, std::string_view bytes) {
   return written && closed ? Status() : io_error("{}: writing: {}", path, std::strerror(errno));
 }
 
+void make_folders_for(const std::string& path) {
+  const std::filesystem::path target(path);
+  std::error_code error;
+  if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
+}
+
 }  // namespace tessera

@@ -48,6 +48,8 @@ class PendingFile {
 // Replaces or creates a file as above. A device, a pipe and what a link points to (/dev/stdout) are written to in
 // place, after what this process has printed.
 Status write_file(const std::string& path, std::string_view bytes);
+// Makes the folders that the file will be in; what goes wrong shows when it is written.
+void make_folders_for(const std::string& path);
 
 }  // namespace tessera
 

@@ -1,7 +1,6 @@
 #include "cli/probe.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/pending_file.h"
@@ -70,9 +69,7 @@ Status save_probe(const ProbeReport& report, const std::string& path) {
   json document = json::parse(hardware_to_json(hardware_from_probe(report, this_machine())), nullptr, false);
   if (!document.is_object()) return Status(StatusCode::kInternal, "the hardware description is no JSON object");
   document["probe"] = probe_to_json(report);
-  std::error_code error;  // shows when the file is written
-  const std::filesystem::path target(path);
-  if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
+  make_folders_for(path);
   return write_file(path, document.dump(2) + "\n");
 }
 

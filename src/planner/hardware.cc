@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 
 #include "base/cpu_features.h"
 #include "base/pending_file.h"
@@ -281,9 +280,7 @@ Status save_hardware(const HardwareSpec& hardware, const std::string& path) {
       }
     }
   }
-  std::error_code error;
-  const std::filesystem::path target(path);
-  if (target.has_parent_path()) std::filesystem::create_directories(target.parent_path(), error);
+  make_folders_for(path);
   return write_file(path, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
