@@ -123,6 +123,7 @@ std::string checkpoint_json(const Checkpoint& checkpoint, const ModelSpec* spec,
   Json out;
   out["path"] = checkpoint.path;
   out["format"] = checkpoint.format;
+  out["missing_bytes"] = checkpoint.missing_bytes;
   for (const auto& [key, value] : checkpoint.metadata) out["metadata"][key] = json_metadata(value, most_items);
   for (const WeightInfo& info : checkpoint.weights->weights()) {
     Json shape = Json::array();
@@ -163,6 +164,10 @@ Status inspect(const InspectArguments& a) {
     return {};
   }
   fmt::print("{} ({})\n\n", printable(checkpoint.path), checkpoint.format);
+  if (checkpoint.missing_bytes > 0) {
+    fmt::print("cut short        {} of the weights are missing: enough to inspect and to plan, not to run\n",
+               human_bytes(static_cast<double>(checkpoint.missing_bytes)));
+  }
   if (spec.ok()) {
     print_spec(*spec, *checkpoint.weights);
     fmt::print("memory           {} = weights {} + state of {} tokens {}\n", human_bytes(memory.total()),

@@ -1,5 +1,6 @@
 #include "formats/gguf.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <unordered_set>
 
@@ -18,18 +19,22 @@ class GgufWeights final : public WeightSource {
   // `file` is null when the bytes are not a mapped file.
   Status add_shard(GgufHeader header, std::span<const std::byte> bytes, std::shared_ptr<FileMap> file) {
     const size_t shard = shards_.size();
+    uint64_t end = 0;
     for (size_t i = 0; i < header.weights.size(); ++i) {
       if (!names_.insert(header.weights[i].name).second) {
         return invalid_argument("{}: tensor is in two files of the split set", quotable(header.weights[i].name));
       }
       weights_.push_back(std::move(header.weights[i]));
       places_.push_back({shard, header.offsets[i]});
+      end = std::max(end, header.offsets[i] + weights_.back().bytes);
     }
+    if (end > bytes.size()) missing_bytes_ += end - bytes.size();
     shards_.push_back({bytes, std::move(file)});
     return {};
   }
 
   std::span<const WeightInfo> weights() const override { return weights_; }
+  uint64_t missing_bytes() const { return missing_bytes_; }
 
   WeightBytes read_rows(const WeightInfo& weight, int64_t row_begin, int64_t row_end) const override {
     TESSERA_CHECK(!options_.header_only, "{} is read from a header", weight.name);
@@ -73,6 +78,7 @@ class GgufWeights final : public WeightSource {
   std::vector<WeightInfo> weights_;
   std::vector<Place> places_;
   std::unordered_set<std::string> names_;
+  uint64_t missing_bytes_ = 0;
 };
 
 // Place of a file in a split set, from its metadata; count is 1 for an ordinary file.
@@ -145,7 +151,7 @@ Status add_siblings(const std::string& stem, uint64_t count, const OpenOptions& 
 
 Result<Checkpoint> open_gguf(const std::string& path, const OpenOptions& options) {
   TESSERA_ASSIGN_OR_RETURN(OpenedFile file, open_file(path, options));
-  Checkpoint checkpoint{path, "gguf", std::move(file.header.metadata), nullptr};
+  Checkpoint checkpoint{path, "gguf", std::move(file.header.metadata), nullptr, 0};
   auto weights = std::make_unique<GgufWeights>(options);
   const auto bytes = file.map->bytes();
   TESSERA_RETURN_IF_ERROR(weights->add_shard(std::move(file.header), bytes, std::move(file.map)).with_context(path));
@@ -164,6 +170,7 @@ Result<Checkpoint> open_gguf(const std::string& path, const OpenOptions& options
     }
   }
   weights->index_names();
+  checkpoint.missing_bytes = weights->missing_bytes();
   checkpoint.weights = std::move(weights);
   return checkpoint;
 }
@@ -172,10 +179,11 @@ Result<Checkpoint> gguf_from_memory(std::span<const std::byte> bytes, const Open
   TESSERA_ASSIGN_OR_RETURN(GgufHeader header, parse_gguf_header(bytes, options));
   TESSERA_ASSIGN_OR_RETURN(const SplitPlace place, split_place(header.metadata));
   if (place.count > 1) return unsupported("split.count: a file of a split set cannot be opened from memory");
-  Checkpoint checkpoint{"", "gguf", std::move(header.metadata), nullptr};
+  Checkpoint checkpoint{"", "gguf", std::move(header.metadata), nullptr, 0};
   auto weights = std::make_unique<GgufWeights>(options);
   TESSERA_RETURN_IF_ERROR(weights->add_shard(std::move(header), bytes, nullptr));
   weights->index_names();
+  checkpoint.missing_bytes = weights->missing_bytes();
   checkpoint.weights = std::move(weights);
   return checkpoint;
 }

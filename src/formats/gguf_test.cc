@@ -151,11 +151,14 @@ TEST_F(GgufFiles, SplitSetOpensByItsFirstFile) {
 
 TEST_F(GgufFiles, HeaderOnlyReadsTheBeginningOfAFile) {
   ASSERT_TRUE(write_gguf(path("m.gguf"), every_type(), std::vector{f32_tensor("one", {1000, 10}, 1)}).ok());
+  EXPECT_EQ(open_checkpoint(path("m.gguf"), {.header_only = true})->missing_bytes, 0u);
+  const uint64_t whole = fs::file_size(path("m.gguf"));
   fs::resize_file(path("m.gguf"), 4096);
   EXPECT_NE(open_checkpoint(path("m.gguf")).status().message().find("one: bytes"), std::string::npos);
   auto opened = open_checkpoint(path("m.gguf"), {.header_only = true});
   ASSERT_TRUE(opened.ok()) << opened.status().message();
   EXPECT_EQ(opened->weights->find("one")->bytes, 40000u);
+  EXPECT_EQ(opened->missing_bytes, whole - 4096);
 }
 
 double squared_error(const std::vector<float>& a, const std::vector<float>& b) {

@@ -131,7 +131,8 @@ Result<Checkpoint> open_huggingface(const std::string& folder, const OpenOptions
     return not_found("{}: lm_head.weight: missing, and tie_word_embeddings is false", folder);
   }
   TESSERA_RETURN_IF_ERROR(load_hf_tokenizer(folder, JsonFields(*config, config_path), &model.metadata));
-  return Checkpoint{folder, "huggingface", std::move(model.metadata), std::move(weights)};
+  const uint64_t missing_bytes = weights->missing_bytes();
+  return Checkpoint{folder, "huggingface", std::move(model.metadata), std::move(weights), missing_bytes};
 }
 
 }  // namespace tessera

@@ -97,6 +97,7 @@ Status HfWeights::add_weight(const SafetensorsEntry& entry, std::string name, Ro
 
 Status HfWeights::add_file(std::span<const SafetensorsEntry> entries, std::span<const std::byte> bytes,
                            std::shared_ptr<FileMap> file) {
+  uint64_t end = 0;
   for (const SafetensorsEntry& entry : entries) {
     const auto found = find_rule(*settings_.family, entry.name);
     if (!found) {
@@ -106,10 +107,12 @@ Status HfWeights::add_file(std::span<const SafetensorsEntry> entries, std::span<
       return invalid_argument("{}: layer {} of a model with {} layers", quotable(entry.name), found->layer,
                               settings_.layers);
     }
+    end = std::max(end, entry.begin + entry.bytes);
     std::string name = gguf_name(*found);
     if (name.empty() || (settings_.tied_embeddings && name == "output.weight")) continue;
     TESSERA_RETURN_IF_ERROR(add_weight(entry, std::move(name), found->rule->order));
   }
+  if (end > bytes.size()) missing_bytes_ += end - bytes.size();
   files_.push_back({bytes, std::move(file), {}});
   return {};
 }

@@ -36,6 +36,7 @@ class HfWeights final : public WeightSource {
   void add_computed(std::string name, std::vector<float> values);
 
   std::span<const WeightInfo> weights() const override { return weights_; }
+  uint64_t missing_bytes() const { return missing_bytes_; }
   WeightBytes read_rows(const WeightInfo& weight, int64_t row_begin, int64_t row_end) const override;
   bool header_only() const override { return settings_.options.header_only; }
   void will_read(const WeightInfo& weight) const override;
@@ -62,6 +63,7 @@ class HfWeights final : public WeightSource {
   std::vector<WeightInfo> weights_;
   std::vector<Place> places_;
   std::unordered_map<std::string, std::string> origin_;  // GGUF name -> Hugging Face name, to find duplicates
+  uint64_t missing_bytes_ = 0;
 };
 
 }  // namespace tessera

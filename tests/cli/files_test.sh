@@ -18,6 +18,12 @@ check "inspect --json --metadata: arrays are whole" test -n "$(json inspect /met
 expect "inspect of an untied model" 0 "$tessera" inspect "$root/tests/golden/llama-gqa/model.gguf" --json
 weights=$(json inspect /memory/weights_bytes | cut -d. -f1)
 check "its embedding counts as memory" test "$weights" -ge $(( $(stat -c %s "$root/tests/golden/llama-gqa/model.gguf") - 20000 ))
+head -c 1000000 "$model" >short.gguf
+expect "inspect of a file's beginning" 0 "$tessera" inspect short.gguf
+check "it says what is missing" grep -q "^cut short .* of the weights are missing" out
+expect "inspect --json of it" 0 "$tessera" inspect short.gguf --json
+check "inspect --json: missing bytes" test "$(json inspect /missing_bytes)" = $(( $(stat -c %s "$model") - 1000000 ))
+rm short.gguf
 expect "inspect --kernels" 0 "$tessera" inspect --kernels
 
 # quantize: llama-quantize's order, flags, types in any case.
