@@ -14,6 +14,10 @@ tenth; of prompts and of several sequences every pass counts by itself, for the 
 takes instead of rounds what the file lacks of 5 samples of each test in each state, as far as 40 minutes go: always the test with the
 fewest in the state of that moment. The same samples count as above. The start to the first token and peak memory do not depend on the
 state and are measured in rounds only.
+
+Every sample comes after a pause (--pause): a virtual machine may give the memory of a program back to its host some seconds after the
+program's end (free page reporting), and what runs meanwhile loses about half of its speed. The whole runs follow each other at once.
+With --table, --pause leaves out samples that came after a shorter one.
 """
 import argparse
 import json
@@ -99,8 +103,15 @@ def bytes_of_step(goal, record):
     return record["packed_bytes"] + tokens * layers * kv_elements * element
 
 
-def take(program, folder, goal, before=None):
-    before = before or limits(program)
+def settled_limits(program, pause):
+    """The limits of the moment, after the memory of the program before has gone back."""
+    time.sleep(pause)
+    return limits(program)
+
+
+def take(program, folder, goal, pause, before=None):
+    """One sample; `before`: the reading of its beginning, else it pauses and takes one."""
+    before = before or settled_limits(program, pause)
     hog = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if goal.busy else None
     try:
         command = [*program, "bench", "-m", os.path.join(folder, goal.model + ".gguf"), *goal.arguments.split(), "-o", "json"]
@@ -109,7 +120,7 @@ def take(program, folder, goal, before=None):
         if hog:
             hog.kill()
             hog.wait()
-    return {"test": goal.name, "arguments": goal.arguments, "model": goal.model, "before": before, "after": limits(program),
+    return {"test": goal.name, "arguments": goal.arguments, "model": goal.model, "pause": pause, "before": before, "after": limits(program),
             "tokens_per_second": statistics.median(record["samples_ts"]), "samples": record["samples_ts"],
             "states": record["samples_core_state"], "others": record["samples_other_cpus"],
             "step_bytes": bytes_of_step(goal, record), "limit_fraction": record.get("limit_fraction"),
@@ -266,18 +277,20 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--want", type=int, default=0, metavar="N", help="instead of rounds: N samples of each test in each state")
     parser.add_argument("--minutes", type=float, default=30, help="with --want: how long to go on")
+    parser.add_argument("--pause", type=float, metavar="SECONDS", help="before every sample (default 5, see above)")
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="tests whose names contain it")
     parser.add_argument("--out", help="append every sample to this file, one JSON object a line")
     parser.add_argument("--table", metavar="FILE", help="only print the table of these samples")
     args = parser.parse_args()
     if args.table:
         try:
-            print(table(read_samples(args.table)))
+            print(table([s for s in read_samples(args.table) if args.pause is None or s.get("pause", 0) >= args.pause]))
         except KeyError as error:
             sys.exit(f"{args.table}: a sample without {error}")
         return
     if not args.models:
         parser.error("--models: expected a folder")
+    pause = 5 if args.pause is None else args.pause
     goals = [g for g in GOALS if not args.only or any(text in g.name for text in args.only)]
     runs = [r for r in RUNS if not args.only or any(text in r[0] for text in args.only)]
     program = [args.tessera]
@@ -294,19 +307,18 @@ def main():
 
     deadline = time.monotonic() + 60 * args.minutes
     while args.want and time.monotonic() < deadline:
-        reading = limits(program)
+        reading = settled_limits(program, pause)
         goal = next_goal(goals, samples, reading["state"], args.want)
         if goal is None:
             if all(next_goal(goals, samples, state, args.want) is None for state in ("near", "far")):
                 break
-            time.sleep(2)  # until the cores are in the other state
-            continue
-        keep(take(program, args.models, goal, reading))
+            continue  # until the cores are in the other state
+        keep(take(program, args.models, goal, pause, reading))
         print(f"{goal.name}: {samples[-1]['tokens_per_second']:.1f} tokens/s, {state_of(samples[-1])}, now "
               f"{samples_in(goal, samples, 'near')} near, {samples_in(goal, samples, 'far')} far", file=sys.stderr)
     for number in range(0 if args.want else args.rounds):
         for goal in goals:
-            sample = take(program, args.models, goal)
+            sample = take(program, args.models, goal, pause)
             keep(sample)
             print(f"{number + 1}/{args.rounds} {goal.name}: {sample['tokens_per_second']:.1f} tokens/s, {state_of(sample)}",
                   file=sys.stderr)

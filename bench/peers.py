@@ -8,6 +8,9 @@ and after it (virtual processors move between physical cores) and the processor 
 
 Tests: pp512, tg128, tg64@4096 (after 4096 tokens of context), tg32x8@32 (8 sequences together, each with 32 tokens before;
 peers need llama-batched-bench beside llama-bench). Standard library only. Prints the ratio table; --out keeps every sample.
+
+Every sample comes after a pause (--pause), so that none is taken while a virtual machine gives the memory of the program before back to
+its host, which happens some seconds after its end and halves the speed of what runs meanwhile.
 """
 import argparse
 import json
@@ -149,6 +152,7 @@ def take_sample(engine, model, test, args):
     command = engine.sample_command(model, test, args.threads)
     if command is None:
         return None
+    time.sleep(args.pause)
     request = {"tessera": args.tessera, "command": command, "busy": args.busy}
     run = subprocess.run(args.wrap + [sys.executable, os.path.abspath(__file__), "--inner", json.dumps(request)],
                          capture_output=True, text=True, check=False)
@@ -163,7 +167,7 @@ def take_sample(engine, model, test, args):
         return None
     del result["stdout"], result["stderr"], result["returncode"]
     return {"engine": engine.name, "model": os.path.basename(model), "test": str(test), "threads": args.threads,
-            "busy": args.busy, "label": args.label, "tokens_per_second": rate, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
+            "busy": args.busy, "label": args.label, "pause": args.pause, "tokens_per_second": rate, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
 
 
 def is_quiet(sample):
@@ -231,6 +235,7 @@ def parse_arguments():
     parser.add_argument("--test", action="append", default=[], help="default: pp512 and tg128")
     parser.add_argument("-t", "--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pause", type=float, default=5, metavar="SECONDS", help="before every sample (default 5, see above)")
     parser.add_argument("--busy", type=int, default=0, help="busy-loop processes competing for the processors")
     parser.add_argument("--label", default="", help="what is special about these samples, for the table (q8_0 cache)")
     parser.add_argument("--wrap", default="", help="command to run every sample under")
