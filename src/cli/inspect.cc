@@ -165,7 +165,7 @@ Status inspect(const InspectArguments& a) {
   }
   fmt::print("{} ({})\n\n", printable(checkpoint.path), checkpoint.format);
   if (checkpoint.missing_bytes > 0) {
-    fmt::print("cut short        {} of the weights are missing: enough to inspect and to plan, not to run\n",
+    fmt::print("cut short        {} of the weights are missing\n",
                human_bytes(static_cast<double>(checkpoint.missing_bytes)));
   }
   if (spec.ok()) {

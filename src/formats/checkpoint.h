@@ -17,7 +17,7 @@ struct Checkpoint {
   std::string format;  // "gguf" or "huggingface"
   Metadata metadata;
   std::unique_ptr<WeightSource> weights;
-  uint64_t missing_bytes = 0;  // with header_only: what the files lack, up to the ends of their last weights
+  uint64_t missing_bytes = 0;  // of weights that lie beyond the ends of the files; 0 unless header_only
 };
 
 struct OpenOptions {

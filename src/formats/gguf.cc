@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/file_map.h"
 #include "formats/gguf_header.h"
+#include "formats/tensor_layout.h"
 #include "formats/text.h"
 
 namespace tessera {
@@ -28,7 +29,7 @@ class GgufWeights final : public WeightSource {
       places_.push_back({shard, header.offsets[i]});
       end = std::max(end, header.offsets[i] + weights_.back().bytes);
     }
-    if (end > bytes.size()) missing_bytes_ += end - bytes.size();
+    add_missing(end, bytes.size(), &missing_bytes_);
     shards_.push_back({bytes, std::move(file)});
     return {};
   }

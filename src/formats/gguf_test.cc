@@ -7,8 +7,10 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "formats/gguf_writer.h"
+#include "formats/tensor_layout.h"
 #include "quant/block_format.h"
 
 namespace tessera {
@@ -124,7 +126,7 @@ void write_split(const std::string& file, uint16_t number, uint16_t count, int32
   m.set("split.no", MetadataScalar(number));
   m.set("split.count", MetadataScalar(count));
   m.set("split.tensors.count", MetadataScalar(total));
-  ASSERT_TRUE(write_gguf(file, m, std::vector{f32_tensor(tensor, {4}, number)}).ok());
+  ASSERT_TRUE(write_gguf(file, m, std::vector{f32_tensor(tensor, {8}, number)}).ok());
 }
 
 TEST_F(GgufFiles, SplitSetOpensByItsFirstFile) {
@@ -151,7 +153,9 @@ TEST_F(GgufFiles, SplitSetOpensByItsFirstFile) {
 
 TEST_F(GgufFiles, HeaderOnlyReadsTheBeginningOfAFile) {
   ASSERT_TRUE(write_gguf(path("m.gguf"), every_type(), std::vector{f32_tensor("one", {1000, 10}, 1)}).ok());
-  EXPECT_EQ(open_checkpoint(path("m.gguf"), {.header_only = true})->missing_bytes, 0u);
+  auto complete = open_checkpoint(path("m.gguf"), {.header_only = true});
+  ASSERT_TRUE(complete.ok()) << complete.status().message();
+  EXPECT_EQ(complete->missing_bytes, 0u);
   const uint64_t whole = fs::file_size(path("m.gguf"));
   fs::resize_file(path("m.gguf"), 4096);
   EXPECT_NE(open_checkpoint(path("m.gguf")).status().message().find("one: bytes"), std::string::npos);
@@ -159,6 +163,24 @@ TEST_F(GgufFiles, HeaderOnlyReadsTheBeginningOfAFile) {
   ASSERT_TRUE(opened.ok()) << opened.status().message();
   EXPECT_EQ(opened->weights->find("one")->bytes, 40000u);
   EXPECT_EQ(opened->missing_bytes, whole - 4096);
+}
+
+TEST_F(GgufFiles, HeaderOnlyAddsWhatTheFilesOfASetLack) {
+  const std::string first = path("m-00001-of-00002.gguf"), second = path("m-00002-of-00002.gguf");
+  write_split(first, 0, 2, 2, "one");
+  write_split(second, 1, 2, 2, "two");
+  fs::resize_file(first, fs::file_size(first) - 8);
+  fs::resize_file(second, fs::file_size(second) - 4);
+  auto opened = open_checkpoint(first, {.header_only = true});
+  ASSERT_TRUE(opened.ok()) << opened.status().message();
+  EXPECT_EQ(opened->missing_bytes, 12u);
+}
+
+TEST(TensorLayout, MissingBytesDoNotWrapAround) {
+  uint64_t missing = 0;
+  add_missing(uint64_t{1} << 63, 0, &missing);
+  add_missing(uint64_t{1} << 63, 0, &missing);
+  EXPECT_EQ(missing, std::numeric_limits<uint64_t>::max());
 }
 
 double squared_error(const std::vector<float>& a, const std::vector<float>& b) {

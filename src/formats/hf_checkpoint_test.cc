@@ -103,7 +103,9 @@ TEST(HfCheckpoint, HeaderOnlySaysWhatAFolderLacks) {
   const fs::path folder = fs::temp_directory_path() / ("tessera-hf-" + std::to_string(getpid()));
   fs::copy(std::string(TESSERA_SOURCE_DIR) + "/tests/golden/llama-gqa", folder);
   const fs::path file = folder / "model.safetensors";
-  EXPECT_EQ(open_checkpoint(folder, {.header_only = true})->missing_bytes, 0u);
+  auto complete = open_checkpoint(folder, {.header_only = true});
+  ASSERT_TRUE(complete.ok()) << complete.status().message();
+  EXPECT_EQ(complete->missing_bytes, 0u);
   fs::resize_file(file, fs::file_size(file) - 1000);
   EXPECT_FALSE(open_checkpoint(folder).ok());
   auto opened = open_checkpoint(folder, {.header_only = true});

@@ -112,7 +112,7 @@ Status HfWeights::add_file(std::span<const SafetensorsEntry> entries, std::span<
     if (name.empty() || (settings_.tied_embeddings && name == "output.weight")) continue;
     TESSERA_RETURN_IF_ERROR(add_weight(entry, std::move(name), found->rule->order));
   }
-  if (end > bytes.size()) missing_bytes_ += end - bytes.size();
+  add_missing(end, bytes.size(), &missing_bytes_);
   files_.push_back({bytes, std::move(file), {}});
   return {};
 }

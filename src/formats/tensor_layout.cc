@@ -58,6 +58,11 @@ Status check_ranges(std::span<const WeightInfo> weights, std::span<const ByteRan
   return {};
 }
 
+void add_missing(uint64_t end, uint64_t file_bytes, uint64_t* missing) {
+  if (end <= file_bytes) return;
+  if (!checked_add(*missing, end - file_bytes, missing)) *missing = std::numeric_limits<uint64_t>::max();
+}
+
 std::string ggml_type_label(uint32_t type) {
   static constexpr std::array kKnown = {
       std::pair{9u, "q8_1"},     std::pair{15u, "q8_k"},  std::pair{16u, "iq2_xxs"}, std::pair{17u, "iq2_xs"},

@@ -25,6 +25,9 @@ struct ByteRange {
 // ranges[i] belongs to weights[i]: ends at or before `limit`, and shares no byte with another.
 Status check_ranges(std::span<const WeightInfo> weights, std::span<const ByteRange> ranges, uint64_t limit);
 
+// Adds to *missing what a file of `file_bytes` lacks up to `end`; stops at the largest number.
+void add_missing(uint64_t end, uint64_t file_bytes, uint64_t* missing);
+
 // "16 (iq2_xxs)": the number, with its public name when this project knows the type but does not read it.
 std::string ggml_type_label(uint32_t type);
 
