@@ -16,8 +16,8 @@ fewest in the state of that moment. The same samples count as above. The start t
 state and are measured in rounds only.
 
 Every sample comes after a pause (--pause): a virtual machine may give the memory of a program back to its host some seconds after the
-program's end (free page reporting), and what runs meanwhile loses about half of its speed. The whole runs follow each other at once.
-With --table, --pause leaves out samples that came after a shorter one.
+program's end (free page reporting), and what runs meanwhile is slower. The whole runs follow each other at once. With --table, --pause
+leaves out samples that came after a shorter one, with --want it does not count them.
 """
 import argparse
 import json
@@ -120,8 +120,8 @@ def take(program, folder, goal, pause, before=None):
         if hog:
             hog.kill()
             hog.wait()
-    return {"test": goal.name, "arguments": goal.arguments, "model": goal.model, "pause": pause, "before": before, "after": limits(program),
-            "tokens_per_second": statistics.median(record["samples_ts"]), "samples": record["samples_ts"],
+    return {"test": goal.name, "arguments": goal.arguments, "model": goal.model, "pause": pause,
+            "before": before, "after": limits(program), "tokens_per_second": statistics.median(record["samples_ts"]), "samples": record["samples_ts"],
             "states": record["samples_core_state"], "others": record["samples_other_cpus"],
             "step_bytes": bytes_of_step(goal, record), "limit_fraction": record.get("limit_fraction"),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
@@ -261,6 +261,11 @@ def read_samples(path):
         sys.exit(f"{path}: {error}")
 
 
+def paused(sample, pause):
+    """Whether it came after such a pause. Whole runs have none."""
+    return "value" in sample or sample.get("pause", 0) >= pause
+
+
 def make_models(program, folder, names):
     os.makedirs(folder, exist_ok=True)
     for name in names:
@@ -284,20 +289,22 @@ def main():
     args = parser.parse_args()
     if args.table:
         try:
-            print(table([s for s in read_samples(args.table) if args.pause is None or s.get("pause", 0) >= args.pause]))
+            print(table([s for s in read_samples(args.table) if args.pause is None or paused(s, args.pause)]))
         except KeyError as error:
             sys.exit(f"{args.table}: a sample without {error}")
         return
     if not args.models:
         parser.error("--models: expected a folder")
     pause = 5 if args.pause is None else args.pause
+    if pause < 0:
+        parser.error(f"--pause: expected at least 0, found {pause:g}")
     goals = [g for g in GOALS if not args.only or any(text in g.name for text in args.only)]
     runs = [r for r in RUNS if not args.only or any(text in r[0] for text in args.only)]
     program = [args.tessera]
     make_models(program, args.models, dict.fromkeys([g.model for g in goals] + [RUN_MODEL for _ in runs]))
     samples = []
     if args.want and args.out and os.path.exists(args.out):
-        samples = read_samples(args.out)
+        samples = [s for s in read_samples(args.out) if paused(s, pause)]
 
     def keep(sample):
         samples.append(sample)
@@ -312,7 +319,8 @@ def main():
         if goal is None:
             if all(next_goal(goals, samples, state, args.want) is None for state in ("near", "far")):
                 break
-            continue  # until the cores are in the other state
+            time.sleep(max(0, 2 - pause))  # until the cores are in the other state
+            continue
         keep(take(program, args.models, goal, pause, reading))
         print(f"{goal.name}: {samples[-1]['tokens_per_second']:.1f} tokens/s, {state_of(samples[-1])}, now "
               f"{samples_in(goal, samples, 'near')} near, {samples_in(goal, samples, 'far')} far", file=sys.stderr)

@@ -10,7 +10,7 @@ Tests: pp512, tg128, tg64@4096 (after 4096 tokens of context), tg32x8@32 (8 sequ
 peers need llama-batched-bench beside llama-bench). Standard library only. Prints the ratio table; --out keeps every sample.
 
 Every sample comes after a pause (--pause), so that none is taken while a virtual machine gives the memory of the program before back to
-its host, which happens some seconds after its end and halves the speed of what runs meanwhile.
+its host (see goals.py). With --table, --pause leaves out samples that came after a shorter one.
 """
 import argparse
 import json
@@ -167,7 +167,8 @@ def take_sample(engine, model, test, args):
         return None
     del result["stdout"], result["stderr"], result["returncode"]
     return {"engine": engine.name, "model": os.path.basename(model), "test": str(test), "threads": args.threads,
-            "busy": args.busy, "label": args.label, "pause": args.pause, "tokens_per_second": rate, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
+            "busy": args.busy, "label": args.label, "pause": args.pause, "tokens_per_second": rate,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **result}
 
 
 def is_quiet(sample):
@@ -215,7 +216,7 @@ def ratio_table(samples, engines, ours):
     return "\n".join(lines)
 
 
-def stored_table(paths):
+def stored_table(paths, pause):
     samples = []
     for path in paths:
         try:
@@ -223,6 +224,7 @@ def stored_table(paths):
                 samples += [json.loads(line) for line in lines if line.strip()]
         except (OSError, ValueError) as error:
             sys.exit(f"--table {path}: {error}")
+    samples = [s for s in samples if pause is None or s.get("pause", 0) >= pause]
     engines = list(dict.fromkeys(s["engine"] for s in samples))
     return ratio_table(samples, engines, "tessera")
 
@@ -235,7 +237,7 @@ def parse_arguments():
     parser.add_argument("--test", action="append", default=[], help="default: pp512 and tg128")
     parser.add_argument("-t", "--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pause", type=float, default=5, metavar="SECONDS", help="before every sample (default 5, see above)")
+    parser.add_argument("--pause", type=float, metavar="SECONDS", help="before every sample (default 5, see above)")
     parser.add_argument("--busy", type=int, default=0, help="busy-loop processes competing for the processors")
     parser.add_argument("--label", default="", help="what is special about these samples, for the table (q8_0 cache)")
     parser.add_argument("--wrap", default="", help="command to run every sample under")
@@ -246,6 +248,9 @@ def parse_arguments():
         return args
     if not args.model:
         parser.error("-m: expected a model")
+    args.pause = 5 if args.pause is None else args.pause
+    if args.pause < 0:
+        parser.error(f"--pause: expected at least 0, found {args.pause:g}")
     args.tessera, args.wrap = shlex.split(args.tessera), shlex.split(args.wrap)
     try:
         args.tests = [Test.parse(t) for t in args.test or ["pp512", "tg128"]]
@@ -273,7 +278,7 @@ def main():
         return
     args = parse_arguments()
     if args.table:
-        print(stored_table(args.table))
+        print(stored_table(args.table, args.pause))
         return
     engines = make_engines(args)
     samples = []
