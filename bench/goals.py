@@ -109,9 +109,8 @@ def settled_limits(program, pause):
     return limits(program)
 
 
-def take(program, folder, goal, pause, before=None):
-    """One sample; `before`: the reading of its beginning, else it pauses and takes one."""
-    before = before or settled_limits(program, pause)
+def take(program, folder, goal, pause, before):
+    """One sample, after `before`: the reading that the pause led to."""
     hog = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if goal.busy else None
     try:
         command = [*program, "bench", "-m", os.path.join(folder, goal.model + ".gguf"), *goal.arguments.split(), "-o", "json"]
@@ -121,7 +120,8 @@ def take(program, folder, goal, pause, before=None):
             hog.kill()
             hog.wait()
     return {"test": goal.name, "arguments": goal.arguments, "model": goal.model, "pause": pause,
-            "before": before, "after": limits(program), "tokens_per_second": statistics.median(record["samples_ts"]), "samples": record["samples_ts"],
+            "before": before, "after": limits(program),
+            "tokens_per_second": statistics.median(record["samples_ts"]), "samples": record["samples_ts"],
             "states": record["samples_core_state"], "others": record["samples_other_cpus"],
             "step_bytes": bytes_of_step(goal, record), "limit_fraction": record.get("limit_fraction"),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
@@ -326,7 +326,7 @@ def main():
               f"{samples_in(goal, samples, 'near')} near, {samples_in(goal, samples, 'far')} far", file=sys.stderr)
     for number in range(0 if args.want else args.rounds):
         for goal in goals:
-            sample = take(program, args.models, goal, pause)
+            sample = take(program, args.models, goal, pause, settled_limits(program, pause))
             keep(sample)
             print(f"{number + 1}/{args.rounds} {goal.name}: {sample['tokens_per_second']:.1f} tokens/s, {state_of(sample)}",
                   file=sys.stderr)
