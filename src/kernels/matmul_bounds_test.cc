@@ -153,7 +153,7 @@ TEST(MatmulBounds, BlockWeights) {
     for (int c = 0; c < kBlockCodecs; ++c) {
       const auto codec = static_cast<PackedCodec>(c);
       SCOPED_TRACE(name + " codec " + std::to_string(c));
-      const int64_t group = packed_codec_info(codec).group_cols / kBlockCols;
+      const int64_t group = dtype_info(packed_codec_info(codec).dtype).block_elements / kBlockCols;
       for (int64_t width = 1; width <= kBlockTokens; ++width) {
         for (int64_t groups : {1, 2, 3, 4, 5}) run_block_codec(k, codec, groups * group, width);
         run_block_codec(k, codec, kUnpackBlocks, width);

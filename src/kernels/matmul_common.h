@@ -54,18 +54,21 @@ struct BlockLayout {
   // Place of the pairs in a code, and of the bits.
   constexpr int pairs_shift() const { return nibbles_at >= 0 ? 4 : 0; }
   constexpr int bits_shift() const { return nibbles_at >= 0 ? 4 : 2; }
+  // With row_scale: bytes in front of the first group, and what sums of blocks are shifted by to fit 16 bits.
+  constexpr int head_bytes() const { return block_kind_info(kind).row_scale ? kPanelRows * 4 : 0; }
+  constexpr int sum_shift() const { return block_kind_info(kind).row_scale ? offset_shift - 3 : 0; }
 };
 
 // By codec; q8_0 has bytes instead of planes.
 constexpr BlockLayout block_layout(int codec) {
   constexpr int r = kPanelRows;
   switch (codec) {
-    case kPackedQ8_0: return {1, r * 34, r * 2, r * 32, -1, -1, -1, 7, kScale32Wide};
-    case kPackedQ4_0: return {1, r * 18, r * 2, r * 16, 0, -1, -1, 3, kScale32Wide};
+    case kPackedQ8_0: return {1, r * 34, r * 2, r * 32, -1, -1, -1, 7, kScale32RowRounded};
+    case kPackedQ4_0: return {1, r * 18, r * 2, r * 16, 0, -1, -1, 3, kScale32Row};
     case kPackedIQ4_NL: return {1, r * 18, r * 2, r * 16, 0, -1, -1, 7, kScale32};  // after the table
     case kPackedMXFP4: return {1, r * 17, r, r * 16, 0, -1, -1, 4, kScale32};       // after the table
     case kPackedQ4_1: return {1, r * 20, r * 4, r * 16, 0, -1, -1, -1, kScale32Bias};
-    case kPackedQ5_0: return {1, r * 22, r * 2, r * 20, r * 4, -1, 0, 4, kScale32};
+    case kPackedQ5_0: return {1, r * 22, r * 2, r * 20, r * 4, -1, 0, 4, kScale32RowRounded};
     case kPackedQ5_1: return {1, r * 24, r * 4, r * 20, r * 4, -1, 0, -1, kScale32Bias};
     case kPackedQ4_K: return {8, r * 148, r * 20, r * 16, 0, -1, -1, -1, kScale32Min};
     case kPackedQ5_K: return {8, r * 180, r * 20, r * 20, r * 4, -1, 0, -1, kScale32Min};

@@ -18,8 +18,17 @@
 //   a[g] = float(sum over b in g of scale[b] * dot[b]) * d,   then, with minima,
 //   a[g] = fma(float(sum over b in g of min[b] * sum of x[b]), -d_min, a[g])
 //
+// With row_scale (q4_0, q5_0, q8_0) the scales of blocks are 16-bit integers times a power of two of the row (packed_codec.h says
+// how they round), and groups are two blocks, whose sums, rounded to 16 bits, meet their scales in one instruction (vpmaddwd):
+//
+//   a[g] = float(scale[b] * s[b] + scale[b + 1] * s[b + 1]) * row_scale,   s[b] = dot[b] / 2^n, rounded
+//
+// with n = 0 for codes of 4 bits, 1 for 5, 4 for 8: |code - offset| <= 8 << n makes |dot| <= 32512 << n. A multiplication by a
+// power of two rounds nothing, so row_scale may as well be multiplied at the end of the row (unless numbers of 1e29 overflow).
+//
 // The largest sums, from whatever bytes a file holds: 16 half blocks of 16 columns, |code - offset| <= 32, |x| <= 128, |scale|
-// <= 128 are 134 million; 8 blocks of 32 columns, codes to 31, scales to 255 are 259 million. Both fit an int32.
+// <= 128 are 134 million; 8 blocks of 32 columns, codes to 31, scales to 255 are 259 million; 2 blocks, |s| <= 32768, |scale| <= 32767
+// are 2^31 - 65536. All fit an int32.
 // Float weights (F32, F16, BF16) are summed by fused multiply-adds in column order.
 #ifndef TESSERA_KERNELS_MATMUL_KERNELS_H_
 #define TESSERA_KERNELS_MATMUL_KERNELS_H_
@@ -41,7 +50,8 @@ enum PackedCodec : int {
 // How the blocks of a codec combine; one tiled kernel each.
 enum BlockKind : int {
   kScale32,        // w = scale * (code - offset)
-  kScale32Wide,    // the same, activation scales cover more columns
+  kScale32Row,     // w = row_scale * scale * (code - offset), scale an integer, sums of a block fit 16 bits
+  kScale32RowRounded,  // the same, sums are rounded to 16 bits
   kScale32Bias,    // w = scale * code + bias
   kScale32Min,     // w = scale * code - d_min * min
   kScale16,        // scale per 16 columns
@@ -65,17 +75,20 @@ struct BlockKindInfo {
   int halves;        // scales of a block
   bool offset;       // codes have one, taken off by the start value of the integer sums
   bool bias;         // per block, times the sum of its activations
-  bool int_scales;   // scales are small integers times one float of the group
+  bool int_scales;   // scales are integers times one float of the group
   bool mins;         // small integers, summed for a whole group
+  bool row_scale = false;  // int_scales, times one float of the row, a power of two
+  bool rounds = false;     // sums of blocks are rounded to 16 bits
 };
 
-// Fewer activation scales are faster and lose more: 128 columns cost q8_0 and q4_0 0.0002 nats per token, other types with
-// one scale per block up to 0.0006. Formats of super-blocks lose with 256 what the reference
-// implementation does, which uses 256 too. (docs/performance.md)
+// Fewer activation scales are faster and lose more: 128 columns cost types with one scale per block 0.0001 to 0.0006 nats per
+// token. Formats of super-blocks lose with 256 what the reference implementation does, which uses 256 too.
+// (docs/performance.md)
 constexpr BlockKindInfo block_kind_info(BlockKind kind) {
   switch (kind) {
     case kScale32: return {2, 1, true, false, false, false};
-    case kScale32Wide: return {4, 1, true, false, false, false};
+    case kScale32Row: return {2, 1, true, false, true, false, true};
+    case kScale32RowRounded: return {2, 1, true, false, true, false, true, true};
     case kScale32Bias: return {2, 1, false, true, false, false};
     case kScale32Min: return {kMostGroupBlocks, 1, false, false, true, true};
     case kScale16: return {kMostGroupBlocks, 2, true, false, true, false};
@@ -87,14 +100,18 @@ constexpr BlockKindInfo block_kind_info(BlockKind kind) {
 // kMostGroupBlocks have the sums of super-blocks, smaller groups start32.
 struct BlockTile {
   int8_t* codes;    // [B][8][width][4]: 4 consecutive columns are one operand of a dot-product instruction
-  int32_t* start32;  // [B][width]     -128 * sum of the 32 codes: what an offset of 128 adds, taken off
+  int32_t* start32;  // [B][width]     -128 * sum of the 32 codes: what an offset of 128 adds, taken off; plus rounding[B % 2]
   int32_t* start16;  // [B][2][width]  -32 * sum of the 16 codes of either half
   int16_t* pair32;  // [(B+1)/2][width][2]  sums of two blocks side by side
   int16_t* pair16;  // [B][width][2]        sums of both halves
   float* scale;     // [G][width]
   int64_t width;
   int64_t group_blocks;  // blocks of a group
+  int32_t rounding[2] = {0, 0};  // kRounding for kinds that round sums
 };
+// Half of the 16 that sums of codes with offset 128 are divided by. A half goes up in even blocks and down in odd ones: always
+// up would add a 32nd of a unit to every sum of a row.
+inline constexpr int32_t kRounding[2] = {8, 7};
 
 // Activations from `blocks` on, a multiple of a group.
 static inline BlockTile advance(const BlockTile& x, int64_t blocks) {
@@ -116,8 +133,8 @@ struct UnpackedPanel {
   const uint8_t* codes;  // [blocks][8][32 rows][4 columns], unsigned; blocks stand code_stride bytes apart
   int64_t code_stride;
   int offset_shift;      // codes stand for code - (1 << offset_shift); negative: no offset, which one is between a layer's unpack and many
-  float* scale;          // [blocks][32]; with int_scales [groups][32]
-  int32_t* int_scale;    // [blocks][halves][32]
+  float* scale;          // [blocks][32]; with int_scales [groups][32]; with row_scale [32]
+  int32_t* int_scale;    // [blocks][halves][32]; with row_scale as a layer's unpack and many agree
   float* bias;           // [blocks][32], times -1/128, which makes start32 the other factor
   int16_t* mins;         // [pairs][32][2]: pairs of blocks, or the halves of one block
   float* neg_d_min;      // [groups][32]
@@ -197,7 +214,7 @@ inline constexpr const char* kMatmulKernelNames[] = {
     "few.iq4_nl", "few.iq4_xs", "few.mxfp4",
     "unpack.q8_0", "unpack.q4_0", "unpack.q4_1", "unpack.q5_0", "unpack.q5_1", "unpack.q2_k", "unpack.q3_k",
     "unpack.q4_k", "unpack.q5_k", "unpack.q6_k", "unpack.iq4_nl", "unpack.iq4_xs", "unpack.mxfp4",
-    "many.scale32", "many.scale32_wide", "many.scale32_bias", "many.scale32_min", "many.scale16", "many.scale16_min",
+    "many.scale32", "many.scale32_row", "many.scale32_row_rounded", "many.scale32_bias", "many.scale32_min", "many.scale16", "many.scale16_min",
     "float.f32", "float.f16", "float.bf16", "pairs.bf16", "row.w8", nullptr};
 
 }  // namespace tessera

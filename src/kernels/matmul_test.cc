@@ -15,6 +15,7 @@
 #include "kernels/kernels.h"
 #include "kernels/packed_codec.h"
 #include "quant/block_format.h"
+#include "quant/float16.h"
 #include "tensor/dtype.h"
 
 namespace tessera {
@@ -24,7 +25,7 @@ constexpr int64_t kBlocks = 16;
 
 // Blocks of a row: whole groups of activations, and for codecs that allow it rows that end inside a group.
 std::vector<int64_t> row_blocks(PackedCodec codec) {
-  if (packed_codec_info(codec).group_cols != kBlockCols) return {kBlocks};
+  if (dtype_info(packed_codec_info(codec).dtype).block_elements != kBlockCols) return {kBlocks};
   return {kBlocks, kBlocks + 1, kBlocks + 2, kBlocks + 3};
 }
 
@@ -36,7 +37,7 @@ struct Tile {
   BlockTile view;
 };
 
-Tile make_tile(int64_t cols, int64_t width, int64_t group_blocks) {
+Tile make_tile(int64_t cols, int64_t width, int64_t group_blocks, bool rounds = false) {
   const int64_t blocks = (cols + kBlockCols - 1) / kBlockCols;
   Tile t;
   t.codes.resize(blocks * 32 * width);
@@ -47,7 +48,12 @@ Tile make_tile(int64_t cols, int64_t width, int64_t group_blocks) {
   t.scale.resize((blocks + group_blocks - 1) / group_blocks * width);
   t.view = {t.codes.data(),  t.start32.data(), t.start16.data(), t.pair32.data(),
             t.pair16.data(), t.scale.data(),     width,           group_blocks};
+  if (rounds) std::copy_n(kRounding, 2, t.view.rounding);
   return t;
+}
+Tile make_tile(int64_t cols, int64_t width, PackedCodec codec) {
+  const BlockKindInfo info = block_kind_info(packed_codec_info(codec).kind);
+  return make_tile(cols, width, info.group_blocks, info.rounds);
 }
 
 std::vector<float> normal_values(int64_t n, uint32_t seed) {
@@ -58,12 +64,30 @@ std::vector<float> normal_values(int64_t n, uint32_t seed) {
   return v;
 }
 
-// Any bytes are valid codes; the fields that are f16 get small positive numbers.
+bool has_row_scale(PackedCodec codec) { return block_kind_info(packed_codec_info(codec).kind).row_scale; }
+
+// Any bytes are valid codes; the fields that are f16 get small positive numbers, scales of rows a power of two and 16-bit
+// integers, any but -32768, or the largest.
 std::vector<uint8_t> random_panel(PackedCodec codec, int64_t cols, std::optional<uint8_t> fill = {}) {
   std::vector<uint8_t> panel(packed_panel_bytes(codec, cols));
   std::mt19937 random(static_cast<uint32_t>(codec));
   for (auto& b : panel) b = fill ? *fill : static_cast<uint8_t>(random());
   const PackedCodecInfo& info = packed_codec_info(codec);
+  if (has_row_scale(codec)) {
+    for (int r = 0; r < kPanelRows; ++r) {
+      const float scale = std::ldexp(1.0f, -22 - r % 3);
+      std::memcpy(panel.data() + 4 * r, &scale, 4);
+    }
+    const int64_t block_bytes = info.group_bytes * kBlockCols / info.group_cols;
+    for (auto at = static_cast<int64_t>(info.head_bytes); at + block_bytes <= std::ssize(panel); at += block_bytes) {
+      for (int i = 0; i < kPanelRows; ++i) {
+        const int drawn = static_cast<int>(random() % 65535) - 32767;
+        const auto scale = static_cast<int16_t>(!fill ? drawn : i % 2 == 0 ? 32767 : (drawn > 0 ? 32767 : -32767));
+        std::memcpy(panel.data() + at + 2 * i, &scale, 2);
+      }
+    }
+    return panel;
+  }
   const bool two = info.kind == kScale32Bias || info.kind == kScale32Min || info.kind == kScale16Min;
   for (int64_t g = 0; g < cols / info.group_cols; ++g) {
     uint8_t* group = panel.data() + g * info.group_bytes;
@@ -143,7 +167,7 @@ TEST(MatmulKernels, BlockTypesGiveTheSameBitsInEveryLayerAndFamily) {
                      std::to_string(width));
         const auto x = normal_values(width * cols, 3);
         const auto add = normal_values(width * kPanelRows, 4);
-        Tile tile = make_tile(cols, width, block_kind_info(packed_codec_info(codec).kind).group_blocks);
+        Tile tile = make_tile(cols, width, codec);
         generic.quantize_blocks(x.data(), cols, cols, tile.view);
         const auto want = run_few(generic, codec, panel, tile, blocks, add.data());
         for (float v : want) ASSERT_TRUE(std::isfinite(v));
@@ -169,7 +193,7 @@ TEST(MatmulKernels, LargestCodesAndActivationsGiveTheSameBitsInEveryLayer) {
       for (float value : {1.0f, -1.0f}) {
         for (int64_t width : {1, 6}) {
           const std::vector<float> x(width * cols, value), add(width * kPanelRows);
-          Tile tile = make_tile(cols, width, block_kind_info(packed_codec_info(codec).kind).group_blocks);
+          Tile tile = make_tile(cols, width, codec);
           generic.quantize_blocks(x.data(), cols, cols, tile.view);
           const auto want = run_few(generic, codec, panel, tile, kBlocks, add.data());
           for (const auto& [name, table] : tables) {
@@ -233,6 +257,52 @@ TEST(MatmulKernels, LargestIntegerScalesGiveTheSameBitsInEveryLayer) {
   }
 }
 
+// The f16 scales of a row as integers times a power of two: exact down to a sixteenth of the largest (eleven digits of f16 in
+// fifteen), below it within 2^-15 of the largest.
+TEST(MatmulKernels, RowsOfBlockScalesKeepThem) {
+  const MatmulKernels generic = layers()[0].second;
+  const std::vector<uint16_t> halves = {0x3c01, 0xbfff, 0x3bff, 0x2c01, 0x2bff, 0x1fff, 0x9555, 0x0401, 0x8001, 0x0000, 0x8000};
+  const auto n = static_cast<int64_t>(halves.size());
+  for (DType dtype : {DType::kQ4_0, DType::kQ5_0, DType::kQ8_0}) {
+    const PackedCodec codec = *packed_codec_of(dtype);
+    const int64_t block_bytes = dtype_info(dtype).block_bytes, row_bytes = n * block_bytes;
+    std::vector<std::byte> stored(kPanelRows * row_bytes);
+    // Row r begins at scale r, the largest of its own among them: rows of subnormal and of no scales are there too.
+    for (int64_t r = 0; r < kPanelRows; ++r) {
+      for (int64_t b = 0; b < n; ++b) {
+        std::memcpy(stored.data() + r * row_bytes + b * block_bytes, &halves[std::min(n - 1, r % n + b)], 2);
+      }
+    }
+    std::vector<uint8_t> panel(packed_panel_bytes(codec, n * kBlockCols)), codes(kUnpackBlocks * kUnpackedBlockBytes);
+    std::vector<float> scale(kUnpackBlocks * 32), bias(kUnpackBlocks * 32), d_min(kUnpackBlocks * 32);
+    std::vector<int32_t> int_scale(kUnpackBlocks * 64);
+    std::vector<int16_t> mins(kUnpackBlocks * 64);
+    UnpackedPanel w{nullptr,     0,           0,           scale.data(), int_scale.data(),
+                    bias.data(), mins.data(), d_min.data(), codes.data()};
+    pack_panel(dtype, stored.data(), kPanelRows, row_bytes, n * kBlockCols, panel.data());
+    generic.unpack[codec](panel.data(), 0, n, w);
+    const double divided = codec == kPackedQ4_0 ? 1 : codec == kPackedQ5_0 ? 2 : 16;  // sums, before they meet scales
+    for (int64_t r = 0; r < kPanelRows; ++r) {
+      int exponent = 0;
+      ASSERT_EQ(std::frexp(scale[r], &exponent), 0.5f);
+      double largest = 0;
+      for (int64_t b = 0; b < n; ++b) largest = std::max(largest, std::fabs(double(f16_to_f32(halves[std::min(n - 1, r % n + b)]))));
+      for (int64_t b = 0; b < n; ++b) {
+        const double d = f16_to_f32(halves[std::min(n - 1, r % n + b)]);
+        const double got = double(scale[r]) / divided * int_scale[b * kPanelRows + r];
+        EXPECT_LE(std::fabs(got - d), std::fabs(d) >= largest / 16 ? 0 : largest / 32768) << to_string(dtype) << " row " << r << " block " << b;
+        EXPECT_LE(std::abs(int_scale[b * kPanelRows + r]), 32767);
+      }
+    }
+    for (uint16_t bad : {0x7c00, 0xfc00, 0x7e00}) {  // infinities, NaN
+      std::memcpy(stored.data() + 3 * row_bytes + block_bytes, &bad, 2);
+      pack_panel(dtype, stored.data(), kPanelRows, row_bytes, n * kBlockCols, panel.data());
+      generic.unpack[codec](panel.data(), 0, n, w);
+      for (int64_t r = 0; r < kPanelRows; ++r) EXPECT_EQ(std::isnan(scale[r]), r == 3) << to_string(dtype) << " row " << r;
+    }
+  }
+}
+
 // What is no number comes out as no number, in every layer, and only where it went in.
 TEST(MatmulKernels, InfinitiesAndNansArriveInEveryLayer) {
   const auto tables = layers();
@@ -240,14 +310,14 @@ TEST(MatmulKernels, InfinitiesAndNansArriveInEveryLayer) {
   constexpr int bad_row = 5;
   for (int c = 0; c < kBlockCodecs; ++c) {
     const auto codec = static_cast<PackedCodec>(c);
-    const int64_t group_blocks = block_kind_info(packed_codec_info(codec).kind).group_blocks;
     const auto x = normal_values(cols, 3);
     const std::vector<float> add(kPanelRows);
     for (uint16_t d : {0x7c00, 0x7e00}) {  // infinity, NaN
       if (codec == kPackedMXFP4) continue;  // its scales are powers of two
       auto panel = random_panel(codec, cols);
-      std::memcpy(panel.data() + 2 * bad_row, &d, 2);
-      Tile tile = make_tile(cols, 1, group_blocks);
+      const float wide = d == 0x7c00 ? std::numeric_limits<float>::infinity() : std::nanf("");
+      has_row_scale(codec) ? std::memcpy(panel.data() + 4 * bad_row, &wide, 4) : std::memcpy(panel.data() + 2 * bad_row, &d, 2);
+      Tile tile = make_tile(cols, 1, codec);
       tables[0].second.quantize_blocks(x.data(), cols, cols, tile.view);
       for (const auto& [name, table] : tables) {
         for (const auto& y : {run_few(table, codec, panel, tile, kBlocks, add.data()),
@@ -264,7 +334,7 @@ TEST(MatmulKernels, InfinitiesAndNansArriveInEveryLayer) {
         auto spoilt = x;
         spoilt[at] = bad;
         for (const auto& [name, table] : tables) {
-          Tile tile = make_tile(cols, 1, group_blocks);
+          Tile tile = make_tile(cols, 1, codec);
           table.quantize_blocks(spoilt.data(), cols, cols, tile.view);
           for (const auto& y : {run_few(table, codec, panel, tile, kBlocks, add.data()),
                                 run_many(table, codec, panel, tile, kBlocks, add.data())}) {
@@ -279,14 +349,14 @@ TEST(MatmulKernels, InfinitiesAndNansArriveInEveryLayer) {
 TEST(MatmulKernels, QuantizedActivationsAreTheSameInEveryLayer) {
   const auto tables = layers();
   for (int64_t cols : {1, 31, 32, 100, 172, 512, 800}) {
-    for (int64_t group_blocks : {2, 4, 8}) {
+    for (const auto& [group_blocks, rounds] : {std::pair<int64_t, bool>{2, false}, {2, true}, {4, false}, {8, false}}) {
       const int64_t width = cols % 2 == 0 ? 6 : 5;
       auto x = normal_values(width * cols, 3);
       if (cols > 40) std::fill(x.begin(), x.begin() + 40, 0.0f);
-      Tile want = make_tile(cols, width, group_blocks);
+      Tile want = make_tile(cols, width, group_blocks, rounds);
       tables[0].second.quantize_blocks(x.data(), cols, cols, want.view);
       for (const auto& [name, table] : tables) {
-        Tile got = make_tile(cols, width, group_blocks);
+        Tile got = make_tile(cols, width, group_blocks, rounds);
         table.quantize_blocks(x.data(), cols, cols, got.view);
         EXPECT_EQ(got.codes, want.codes) << name << " cols " << cols;
         EXPECT_EQ(got.start32, want.start32) << name;

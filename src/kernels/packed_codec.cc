@@ -1,7 +1,10 @@
 #include "kernels/packed_codec.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "base/check.h"
 #include "base/math.h"
@@ -13,10 +16,10 @@ namespace {
 constexpr int kR = kPanelRows;
 
 constexpr std::array kInfos = {
-    PackedCodecInfo{kPackedQ8_0, DType::kQ8_0, 32, kR * 34, 0, kScale32Wide},
-    PackedCodecInfo{kPackedQ4_0, DType::kQ4_0, 32, kR * 18, 0, kScale32Wide},
+    PackedCodecInfo{kPackedQ8_0, DType::kQ8_0, 64, 2 * kR * 34, kR * 4, kScale32RowRounded},
+    PackedCodecInfo{kPackedQ4_0, DType::kQ4_0, 64, 2 * kR * 18, kR * 4, kScale32Row},
     PackedCodecInfo{kPackedQ4_1, DType::kQ4_1, 32, kR * 20, 0, kScale32Bias},
-    PackedCodecInfo{kPackedQ5_0, DType::kQ5_0, 32, kR * 22, 0, kScale32},
+    PackedCodecInfo{kPackedQ5_0, DType::kQ5_0, 64, 2 * kR * 22, kR * 4, kScale32RowRounded},
     PackedCodecInfo{kPackedQ5_1, DType::kQ5_1, 32, kR * 24, 0, kScale32Bias},
     PackedCodecInfo{kPackedQ2_K, DType::kQ2_K, 256, kR * 84, 0, kScale16Min},
     PackedCodecInfo{kPackedQ3_K, DType::kQ3_K, 256, kR * 114, 0, kScale16},
@@ -35,7 +38,11 @@ constexpr std::array kInfos = {
 constexpr bool consistent() {
   for (size_t i = 0; i < kInfos.size(); ++i) {
     if (kInfos[i].codec != static_cast<PackedCodec>(i)) return false;
-    if (i < kBlockCodecs && kInfos[i].kind != block_layout(static_cast<int>(i)).kind) return false;
+    if (i >= kBlockCodecs) continue;
+    const BlockLayout layout = block_layout(static_cast<int>(i));
+    const int groups = kInfos[i].group_cols / (kBlockCols * layout.group_blocks);
+    if (kInfos[i].kind != layout.kind || kInfos[i].head_bytes != layout.head_bytes()) return false;
+    if (kInfos[i].group_bytes != groups * layout.group_bytes) return false;
   }
   return kInfos.size() == kPackedCodecs;
 }
@@ -100,14 +107,14 @@ void add_bits32(Words& c, uint32_t bits, int position) {
   }
 }
 
-// One row of one group -> its share of the panel's group. `row` 0..31.
+// One row of one group -> its share of the panel's group. `row` 0..31. With row_scale the codes alone.
 void pack_q8_0(const uint8_t* in, int row, uint8_t* out) {
-  write<uint16_t>(out, row, read<uint16_t>(in));
   for (int s = 0; s < 8; ++s) write<uint32_t>(out + 2 * kR, s * kR + row, read<uint32_t>(in + 2 + 4 * s) ^ 0x80808080);
 }
-void pack_q4_0(const uint8_t* in, int row, uint8_t* out) {  // and iq4_nl
+void pack_q4_0(const uint8_t* in, int row, uint8_t* out) { write_nibbles(split_nibbles16(in + 2), row, out + 2 * kR); }
+void pack_iq4_nl(const uint8_t* in, int row, uint8_t* out) {
   write<uint16_t>(out, row, read<uint16_t>(in));
-  write_nibbles(split_nibbles16(in + 2), row, out + 2 * kR);
+  pack_q4_0(in, row, out);
 }
 void pack_mxfp4(const uint8_t* in, int row, uint8_t* out) {
   out[row] = in[0];
@@ -119,7 +126,6 @@ void pack_q4_1(const uint8_t* in, int row, uint8_t* out) {
   write_nibbles(split_nibbles16(in + 4), row, out + 4 * kR);
 }
 void pack_q5_0(const uint8_t* in, int row, uint8_t* out) {
-  write<uint16_t>(out, row, read<uint16_t>(in));
   Words c = split_nibbles16(in + 6);
   write_nibbles(c, row, out + (2 + 4) * kR);
   add_bits32(c, read<uint32_t>(in + 2), 4);
@@ -210,7 +216,7 @@ void pack_w8(const uint8_t* in, int row, uint8_t* out) {  // 32 columns, without
 using PackRow = void (*)(const uint8_t* in, int row, uint8_t* out);
 constexpr PackRow kPackRow[kBlockCodecs] = {pack_q8_0, pack_q4_0,   pack_q4_1, pack_q5_0, pack_q5_1,
                                             pack_q2_k, pack_q3_k,   pack_q4_k, pack_q5_k, pack_q6_k,
-                                            pack_q4_0, pack_iq4_xs, pack_mxfp4};
+                                            pack_iq4_nl, pack_iq4_xs, pack_mxfp4};
 
 // Groups outside, rows inside: 32 short reads from a panel-sized region, one dense write.
 template <class Pack>
@@ -219,6 +225,23 @@ void pack_groups(Pack pack, const uint8_t* in, int64_t rows, uint64_t row_bytes,
   for (int64_t g = 0; g < groups; ++g) {
     for (int64_t r = 0; r < rows; ++r)
       pack(in + r * row_bytes + g * in_bytes, static_cast<int>(r), out + g * out_bytes);
+  }
+}
+
+// The f16 scales of one row, block_bytes apart, as integers times a power of two. `sum_shift`: what the kernels divide sums by.
+void pack_row_scales(const uint8_t* in, int64_t blocks, int block_bytes, const BlockLayout& layout, int row, uint8_t* panel) {
+  int largest = 0;
+  for (int64_t b = 0; b < blocks; ++b) largest = std::max<int>(largest, read<uint16_t>(in + b * block_bytes) & 0x7fff);
+  const int top = std::max(1, largest >> 10);  // exponent; 31: infinite or NaN
+  constexpr int spare = 4;                     // 15 bits hold an f16's 11
+  const float scale = std::ldexp(1.0f, top - 15 - 10 - spare + layout.sum_shift());
+  write<float>(panel, row, top == 31 ? std::numeric_limits<float>::quiet_NaN() : scale);
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int bits = read<uint16_t>(in + b * block_bytes), exponent = (bits >> 10) & 31;
+    const int digits = ((bits & 0x3ff) | (exponent > 0 ? 0x400 : 0)) << spare, shift = top - std::max(1, exponent);
+    const int magnitude = (digits + ((1 << shift) >> 1)) >> shift;
+    uint8_t* group = panel + layout.head_bytes() + (b / 2 * 2 + row / 16) * layout.group_bytes;
+    write<int16_t>(group, row % 16 * 2 + b % 2, static_cast<int16_t>((bits & 0x8000) != 0 ? -magnitude : magnitude));
   }
 }
 
@@ -295,8 +318,13 @@ void pack_panel(DType dtype, const std::byte* stored, int64_t rows, uint64_t row
                        row_bytes, cols, panel);
     default: break;
   }
-  pack_groups(kPackRow[*codec], in, rows, row_bytes, cols / info.group_cols, dtype_info(dtype).block_bytes,
-              info.group_bytes, panel);
+  const BlockLayout layout = block_layout(*codec);
+  const int block_bytes = dtype_info(dtype).block_bytes;
+  const int64_t groups = cols / (kBlockCols * layout.group_blocks);
+  for (int64_t r = 0; r < rows && block_kind_info(layout.kind).row_scale; ++r) {
+    pack_row_scales(in + r * row_bytes, groups, block_bytes, layout, static_cast<int>(r), panel);
+  }
+  pack_groups(kPackRow[*codec], in, rows, row_bytes, groups, block_bytes, layout.group_bytes, panel + layout.head_bytes());
 }
 
 }  // namespace tessera

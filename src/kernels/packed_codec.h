@@ -2,11 +2,12 @@
 //
 // A panel is a sequence of groups (32 or 256 columns, the format's own block), 32 rows side by side:
 //
-//   q8_0    f16 d[32], u8 code[8][32][4]                                    code = w + 128
-//   q4_0    f16 d[32], nibble[4][32][4]                                     iq4_nl the same, code = table index
+//   q8_0    i16 scale[16][2], u8 code[8][32][4]                             code = w + 128
+//   q4_0    i16 scale[16][2], nibble[4][32][4]
+//   iq4_nl  f16 d[32], nibble[4][32][4]                                     code = table index
 //   mxfp4   u8 e[32], nibble[4][32][4]
 //   q4_1    f16 d[32], f16 m[32], nibble[4][32][4]
-//   q5_0    f16 d[32], bit[32][4], nibble[4][32][4]
+//   q5_0    i16 scale[16][2], bit[32][4], nibble[4][32][4]
 //   q5_1    f16 d[32], f16 m[32], bit[32][4], nibble[4][32][4]
 //   q4_k    f16 d[32], f16 d_min[32], u8 scale[8][32], u8 min[8][32], then 8 blocks of nibble[4][32][4]
 //   q5_k    the same head, then 8 blocks of bit[32][4], nibble[4][32][4]
@@ -21,7 +22,12 @@
 // loads 64 bytes, shifts and masks; the rows are already its lanes. Small planes come first: with them in registers a kernel
 // needs every line of a block once and in the order of memory.
 //
-// Bytes per weight are those of the file, except q4_k +2.8 %, q5_k +2.3 %, q3_k +3.6 %, iq4_xs +1.5 % (scales unpacked from
+// Panels of q8_0, q4_0 and q5_0 begin with f32 row_scale[32], powers of two. A row's f16 scales d become integers, scale =
+// d / row_scale * 2^n rounded to nearest (n: sum_shift(), matmul_common.h), the largest of them 2^14 to 2^15: d that is at least a sixteenth of the row's
+// largest stays exact, others move by up to 2^-15 of that. A row with an infinite d, or a NaN, has a NaN for row_scale. Groups come in
+// pairs: the first holds the scales of rows 0..15 for both, the second those of rows 16..31, both scales of a row side by side.
+//
+// Bytes per weight are those of the file (and 4 per row), except q4_k +2.8 %, q5_k +2.3 %, q3_k +3.6 %, iq4_xs +1.5 % (scales unpacked from
 // 6 to 8 bits).
 #ifndef TESSERA_KERNELS_PACKED_CODEC_H_
 #define TESSERA_KERNELS_PACKED_CODEC_H_
@@ -38,8 +44,8 @@ namespace tessera {
 struct PackedCodecInfo {
   PackedCodec codec;
   DType dtype;
-  int group_cols;   // columns of a group; cols of a matrix are padded to a multiple of it
-  int group_bytes;  // of 32 rows
+  int group_cols;   // columns of a group, or of a pair of them; cols of a matrix are padded to a multiple of it
+  int group_bytes;  // of 32 rows and so many columns
   int head_bytes;   // at the start of a panel
   BlockKind kind;   // block codecs
 };

@@ -9,8 +9,8 @@
 
 namespace tessera {
 
-// kBlocks, kWideBlocks, kSuperBlocks: int8 with one scale per 64, 128 or 256 columns; kRow: one per token.
-enum class ActivationForm : int { kF32, kBf16, kBlocks, kWideBlocks, kSuperBlocks, kRow };
+// kBlocks, kRoundedBlocks, kSuperBlocks: int8 with one scale per 64, 64 or 256 columns (BlockTile); kRow: one per token.
+enum class ActivationForm : int { kF32, kBf16, kBlocks, kRoundedBlocks, kSuperBlocks, kRow };
 inline constexpr int kActivationForms = static_cast<int>(ActivationForm::kRow) + 1;
 
 // The form that the selected kernels want for a codec.

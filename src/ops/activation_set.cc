@@ -25,7 +25,8 @@ class Cutter {
   uintptr_t at_;  // pointers may not be moved away from null
 };
 
-BlockTile cut_blocks(std::byte* data, int64_t group_blocks, int64_t cols, int64_t width, std::byte** end) {
+BlockTile cut_blocks(std::byte* data, ActivationForm form, int64_t cols, int64_t width, std::byte** end) {
+  const int64_t group_blocks = tessera::group_blocks(form);
   const int64_t blocks = ceil_div<int64_t>(cols, kBlockCols);
   Cutter cutter(data);
   BlockTile tile{};
@@ -40,6 +41,7 @@ BlockTile cut_blocks(std::byte* data, int64_t group_blocks, int64_t cols, int64_
   tile.scale = cutter.take<float>(ceil_div(blocks, group_blocks) * width);
   tile.width = width;
   tile.group_blocks = group_blocks;
+  if (form == ActivationForm::kRoundedBlocks) std::ranges::copy(kRounding, tile.rounding);
   *end = cutter.at();
   return tile;
 }
@@ -61,8 +63,8 @@ uint64_t bytes_of_tile(ActivationForm form, int64_t cols, int64_t width) {
     case ActivationForm::kF32: return round_up<uint64_t>(cols * width * 4, 64);
     case ActivationForm::kBf16: return round_up<uint64_t>((cols + 1) / 2 * 2 * width * 2, 64);
     case ActivationForm::kBlocks:
-    case ActivationForm::kWideBlocks:
-    case ActivationForm::kSuperBlocks: cut_blocks(nullptr, group_blocks(form), cols, width, &end); break;
+    case ActivationForm::kRoundedBlocks:
+    case ActivationForm::kSuperBlocks: cut_blocks(nullptr, form, cols, width, &end); break;
     case ActivationForm::kRow: cut_row(nullptr, cols, width, &end); break;
   }
   return reinterpret_cast<uint64_t>(end);
@@ -79,7 +81,7 @@ void fill_tile(const ActivationSet& set, Rows<const float> x, int64_t tile) {
     case ActivationForm::kBf16:
       return k.tile_bf16(rows, x.stride, x.cols, width, reinterpret_cast<uint16_t*>(set.tile(tile)));
     case ActivationForm::kBlocks:
-    case ActivationForm::kWideBlocks:
+    case ActivationForm::kRoundedBlocks:
     case ActivationForm::kSuperBlocks: return k.quantize_blocks(rows, x.stride, x.cols, set.block_tile(tile));
     case ActivationForm::kRow: return k.quantize_rows(rows, x.stride, x.cols, set.row_tile(tile));
   }
@@ -90,7 +92,7 @@ void fill_tile(const ActivationSet& set, Rows<const float> x, int64_t tile) {
 int64_t group_blocks(ActivationForm form) {
   switch (form) {
     case ActivationForm::kBlocks: return block_kind_info(kScale32).group_blocks;
-    case ActivationForm::kWideBlocks: return block_kind_info(kScale32Wide).group_blocks;
+    case ActivationForm::kRoundedBlocks: return block_kind_info(kScale32RowRounded).group_blocks;
     case ActivationForm::kSuperBlocks: return kMostGroupBlocks;
     default: return 0;
   }
@@ -98,11 +100,10 @@ int64_t group_blocks(ActivationForm form) {
 
 ActivationForm activation_form(PackedCodec codec) {
   if (codec < kBlockCodecs) {
-    const int64_t blocks = block_kind_info(packed_codec_info(codec).kind).group_blocks;
-    for (ActivationForm form : {ActivationForm::kBlocks, ActivationForm::kWideBlocks}) {
-      if (group_blocks(form) == blocks) return form;
-    }
-    return ActivationForm::kSuperBlocks;
+    const BlockKindInfo info = block_kind_info(packed_codec_info(codec).kind);
+    return info.group_blocks == kMostGroupBlocks ? ActivationForm::kSuperBlocks
+           : info.rounds                         ? ActivationForm::kRoundedBlocks
+                                                 : ActivationForm::kBlocks;
   }
   if (codec == kPackedW8) return ActivationForm::kRow;
   if (codec == kPackedBF16 && kernels().matmul.pairs_bf16 != nullptr) return ActivationForm::kBf16;
@@ -128,7 +129,7 @@ ActivationSet allocate_activation_set(OpContext& ctx, ActivationForm form, int64
     set.blocks = ctx.arena.allocate<BlockTile>(set.tiles).data();
     std::byte* end = nullptr;
     for (int64_t t = 0; t < set.tiles; ++t) {
-      set.blocks[t] = cut_blocks(set.tile(t), group_blocks(form), cols, set.tile_width(t), &end);
+      set.blocks[t] = cut_blocks(set.tile(t), form, cols, set.tile_width(t), &end);
     }
   }
   return set;

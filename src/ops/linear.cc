@@ -466,7 +466,7 @@ LinearInput linear_gated(OpContext& ctx, Activation act, const Linear& gate, con
   const bool alternate = jobs[0].w->memory.data() == jobs[1].w->memory.data();
   const bool meet = jobs[0].x->width == jobs[1].x->width && (alternate || jobs[0].x->tiles > kFewTiles);
   const ActivationForm form = activation_form(next.packed().codec);
-  const bool fits = form == ActivationForm::kBlocks || form == ActivationForm::kWideBlocks;
+  const bool fits = form == ActivationForm::kBlocks || form == ActivationForm::kRoundedBlocks;
   if (meet && fits && jobs[0].x->tiles > kFewTiles && jobs[0].x->width <= kManyBlockTokens) {
     auto* set = ctx.arena.allocate<ActivationSet>(1).data();
     new (set) ActivationSet(allocate_activation_set(ctx, form, tokens, cols));

@@ -44,8 +44,8 @@ struct WeightSizes {
 };
 Result<WeightSizes> weight_sizes(const ModelShape& model, const NumberTypes& types, double padded_heads);
 
-// Bytes of this engine's packed weights over those of the file (scales unpacked from six bits), of a type, and of what the
-// layers store.
+// Bytes of this engine's packed weights over those of the file (scales unpacked from six bits; without the 4 bytes a row of
+// q4_0, q5_0 and q8_0), of a type, and of what the layers store.
 double packed_growth(std::string_view type);
 double packed_growth(const ModelShape& model, const NumberTypes& types);
 

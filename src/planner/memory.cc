@@ -18,7 +18,7 @@ constexpr double kMostLayersLaidOut = 256;  // of deeper models the first so man
 
 bool is_gathered(FfnLayout layout) { return layout != FfnLayout::kWs1d && layout != FfnLayout::kWs2d; }
 
-// Matrices whose inputs have one scale per 128 columns or fewer: a gated product goes into their codes and is not stored
+// Matrices whose inputs have one scale per 64 columns: a gated product goes into their codes and is not stored
 // (linear_gated in ops/linear.cc). In a file that mixes types the last matrix is one of super-blocks.
 bool gates_into_codes(const ModelShape& m) {
   constexpr std::string_view kTypes[] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "mxfp4"};

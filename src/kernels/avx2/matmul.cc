@@ -29,13 +29,17 @@ TESSERA_STATIC_INLINE __m256 negate(__m256 v) { return _mm256_xor_ps(v, _mm256_s
 TESSERA_STATIC_INLINE __m256i pair_up(__m128i a, __m128i b) { return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)); }
 
 // A block's integer sum times its scale, added to the sum of its group: as integers where scales are, or as floats.
-// `zero`: the sum so far, which is then not read. (Groups of integers are never unrolled: theirs begin with zeros.)
+// `zero`: the sum so far, which is then not read. (Sums of integers begin with zeros.)
 TESSERA_STATIC_INLINE __m256i add_scaled(__m256i sum, __m256i dot, __m256i scale, bool) {
   return _mm256_add_epi32(sum, _mm256_mullo_epi32(dot, scale));
 }
 TESSERA_STATIC_INLINE __m256 add_scaled(__m256 sum, __m256i dot, __m256 scale, bool zero) {
   const __m256 y = _mm256_cvtepi32_ps(dot);
   return zero ? _mm256_mul_ps(y, scale) : _mm256_fmadd_ps(y, scale, sum);
+}
+// With row_scale `scale` holds the block's 16-bit integers in the low halves of its lanes, zeros in the high ones.
+TESSERA_STATIC_INLINE __m256i add_row_scaled(__m256i sum, __m256i dot, __m256i scale) {
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(dot, scale));
 }
 template <BlockKind kind>
 TESSERA_STATIC_INLINE auto zero_sum() {
@@ -84,7 +88,7 @@ struct Packed {
   int64_t ahead_bytes = 0;
 
   inline __attribute__((always_inline)) const uint8_t* group(int64_t b) const {
-    return panel + b / kLayout.group_blocks * kLayout.group_bytes;
+    return panel + kLayout.head_bytes() + b / kLayout.group_blocks * kLayout.group_bytes;
   }
   inline __attribute__((always_inline)) const uint8_t* block(int64_t b) const {
     return group(b) + kLayout.blocks_at + b % kLayout.group_blocks * kLayout.block_bytes;
@@ -153,8 +157,9 @@ struct Packed {
     return v;
   }
 
-  // Of block b; with int_scales of its group.
+  // Of block b; with int_scales of its group; with row_scale of the row.
   inline __attribute__((always_inline)) __m256 scale(int64_t b, int strip) const {
+    if constexpr (block_kind_info(kKind).row_scale) return _mm256_castsi256_ps(load(panel + 32 * strip));
     const uint8_t* g = group(b);
     if constexpr (codec == kPackedMXFP4) return e8m0_half(load8(g + 8 * strip));
     const __m256 d = load_f16(g, strip);
@@ -164,6 +169,10 @@ struct Packed {
     return d;
   }
   inline __attribute__((always_inline)) __m256i int_scale(int64_t b, int half, int strip) const {
+    if constexpr (block_kind_info(kKind).row_scale) {
+      const __m256i pair = load(group(b / 2 * 2 + strip / 2) + strip % 2 * 32);
+      return b % 2 == 0 ? _mm256_and_si256(pair, _mm256_set1_epi32(0xffff)) : _mm256_srli_epi32(pair, 16);
+    }
     const uint8_t* rows = group(b) + 8 * strip;
     const int64_t i = b % kLayout.group_blocks;
     if constexpr (kKind == kScale32Min) return _mm256_cvtepu8_epi32(load8(rows + (4 + i) * kR));
@@ -229,7 +238,8 @@ struct Unpacked {
     return load(w.codes + b * w.code_stride + 128 * step + 32 * strip);
   }
   inline __attribute__((always_inline)) __m256 scale(int64_t b, int strip) const {
-    return _mm256_loadu_ps(w.scale + (kInfo.int_scales ? b / kInfo.group_blocks : b) * kR + 8 * strip);
+    const int64_t of = kInfo.row_scale ? 0 : kInfo.int_scales ? b / kInfo.group_blocks : b;
+    return _mm256_loadu_ps(w.scale + of * kR + 8 * strip);
   }
   inline __attribute__((always_inline)) __m256i int_scale(int64_t b, int half, int strip) const {
     return load(w.int_scale + (b * kInfo.halves + half) * kR + 8 * strip);
@@ -470,7 +480,12 @@ struct Tile {
 #pragma GCC unroll 4
       for (int r = 0; r < kStrips; ++r) {
         if (kOffset) dot[r][t] = _mm256_add_epi32(dot[r][t], start);
-        total[r][t] = add_scaled(total[r][t], dot[r][t], scale[r], zero);
+        if constexpr (kInfo.row_scale) {
+          constexpr int sum_shift = Source::kShift - 3;
+          total[r][t] = add_row_scaled(total[r][t], _mm256_srai_epi32(dot[r][t], sum_shift), scale[r]);
+        } else {
+          total[r][t] = add_scaled(total[r][t], dot[r][t], scale[r], zero);
+        }
       }
     }
   }
@@ -527,9 +542,9 @@ void many(const BlockTask* tiles, int64_t count) {
     }
     const int8_t* next = tiles[i + 1 < count ? i + 1 : 0].x.codes;
     const int shift = task.w->offset_shift;
-    if constexpr (kind == kScale32Wide) {
-      shift == 3 ? many_tile<kind, 8, 3>(task, next) : many_tile<kind, 1, 7>(task, next);
-    } else if constexpr (kind == kScale32) {
+    if constexpr (kind == kScale32Row) {
+      many_tile<kind, 8, 3>(task, next);
+    } else if constexpr (kind == kScale32 || kind == kScale32RowRounded) {
       shift == 4 ? many_tile<kind, 4, 4>(task, next) : many_tile<kind, 1, 7>(task, next);
     } else if constexpr (kind == kScale16) {
       shift == 2 ? many_tile<kind, 8, 2>(task, next) : many_tile<kind, 2, 5>(task, next);
@@ -563,7 +578,9 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       if constexpr (!info.int_scales) {
         _mm256_storeu_ps(out.scale + i * kR + 8 * strip, w.scale(b, strip));
       } else {
-        if (i % group == 0) _mm256_storeu_ps(out.scale + i / group * kR + 8 * strip, w.scale(b, strip));
+        if (info.row_scale ? i == 0 : i % group == 0) {
+          _mm256_storeu_ps(out.scale + i / group * kR + 8 * strip, w.scale(b, strip));
+        }
         for (int half = 0; half < halves; ++half) {
           auto* to = out.int_scale + (i * halves + half) * kR + 8 * strip;
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), w.int_scale(b, half, strip));

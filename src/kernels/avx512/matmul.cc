@@ -203,7 +203,7 @@ void quantize_tile(const float* x, int64_t stride, int64_t cols, const BlockTile
       half_sums<W>(q, first, second);
       const __m256i sum = _mm256_add_epi32(first, second), low = _mm256_set1_epi32(0xffff);
       if (!super) {
-        const __m256i start = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(sum, 7));
+        const __m256i start = _mm256_sub_epi32(_mm256_set1_epi32(out.rounding[b % 2]), _mm256_slli_epi32(sum, 7));
         _mm256_mask_storeu_epi32(out.start32 + b * W, tokens, start);
         continue;
       }

@@ -1,14 +1,16 @@
 // Matmul of block-quantized weights on vpdpbusd (AVX-512 VNNI): 64 multiply-adds per instruction.
 //
 // Few tokens: Tile over Packed, which unpacks codes in registers from the panel as it streams by; every byte of weights is
-// read once from memory. 32 rows x up to 6 tokens: 12 registers of block sums and 12 of group sums. Many tokens:
+// read once from memory. 32 rows x up to 6 tokens: 12 registers of block sums and 12 of group sums (16 rows at a time, with the
+// sums of the row in registers, where sums of two blocks wait for each other: row_scale). Many tokens:
 // UnpackedTile reads bytes that a panel's range was expanded to, 16 rows at a time. Weights are the unsigned operand,
 // broadcast activations the signed one, and the offset of the codes enters as the start value of the integer sum, so that a
 // step of 4 columns is nothing but dot products.
 //
 // Cost per block of 32 columns and 12 (row vector, token) pairs: 96 dot products, 12 conversions (other port), 12 fused
 // multiply-adds; per group of columns with one activation scale 12 more. Bound: 84 % of the vpdpbusd peak with groups of 64
-// columns, 96 / (96 + 12 + 3) = 86.5 % with 128. Super-blocks multiply and add integers instead (vpmulld, vpaddd): on Zen 4 2 to 3 %
+// columns. With row_scale a block has half a multiplication of sums in the place of a multiply-add: 96 / (96 + 6 + 6) = 88.9 %; shifts,
+// blends and conversions find room on other ports as long as they are few (an addition more per block: -5 %). Super-blocks multiply and add integers instead (vpmulld, vpaddd): on Zen 4 2 to 3 %
 // slower with many tokens, and with one token 0 (q6_k) to 14 % (q4_k) faster. There the registers that vector results wait in
 // limit how far the core looks ahead in the stream, and a scale takes 3 results a block where it took 5 (docs/performance.md).
 #include <immintrin.h>
@@ -48,6 +50,13 @@ TESSERA_STATIC_INLINE __m512i dot2(__m512i sum, __m512i mins, const int16_t* x) 
   return sum;
 }
 
+// Sums of two blocks side by side, 16 bits each, shifted right by `shift`. (As one permutation of words: 3 % slower tiles.)
+template <int shift>
+TESSERA_STATIC_INLINE __m512i as_pairs(__m512i first, __m512i second) {
+  if constexpr (shift > 0) first = _mm512_srli_epi32(first, shift);
+  return _mm512_mask_blend_epi16(0x55555555, _mm512_slli_epi32(second, 16 - shift), first);
+}
+
 // A block's integer sum times its scale, added to the sum of its group: as integers where scales are, or as floats.
 TESSERA_STATIC_INLINE __m512i add_scaled(__m512i sum, __m512i dot, __m512i scale) {
   return _mm512_add_epi32(sum, _mm512_mullo_epi32(dot, scale));
@@ -76,6 +85,7 @@ struct Packed {
   int64_t ahead_bytes = 0;
 
   static constexpr int kOffsetShift = kShift;
+  static constexpr bool kStreams = kStream;
   static constexpr int kBlockBytes = kLayout.group_bytes / kLayout.group_blocks;
   static constexpr bool kNibbles = kLayout.nibbles_at >= 0;
   // Most tokens for which a block is read line by line: sums of low and of high nibbles have registers of their own.
@@ -86,7 +96,7 @@ struct Packed {
                                                                                             : nullptr;
   static constexpr int kHighShift = kLayout.pairs_at < 0 && kLayout.bits_at < 0 && kTable == nullptr ? 4 : 0;
   inline __attribute__((always_inline)) const uint8_t* group(int64_t b) const {
-    return panel + b / kLayout.group_blocks * kLayout.group_bytes;
+    return panel + kLayout.head_bytes() + b / kLayout.group_blocks * kLayout.group_bytes;
   }
   inline __attribute__((always_inline)) const uint8_t* block(int64_t b) const {
     return group(b) + kLayout.blocks_at + b % kLayout.group_blocks * kLayout.block_bytes;
@@ -189,8 +199,9 @@ struct Packed {
     return v;
   }
 
-  // Of block b; with int_scales of its group.
+  // Of block b; with int_scales of its group; with row_scale of the row.
   inline __attribute__((always_inline)) __m512 scale(int64_t b, int h) const {
+    if constexpr (block_kind_info(kKind).row_scale) return _mm512_loadu_ps(panel + 64 * h);
     const uint8_t* g = group(b);
     if constexpr (codec == kPackedMXFP4) return e8m0_half(load16(g + 16 * h));
     const __m512 d = load_f16(g, h);
@@ -199,6 +210,8 @@ struct Packed {
     }
     return d;
   }
+  // With row_scale: 16-bit scales of blocks b, which is even, and b + 1; where weights stream, in the order of memory.
+  inline __attribute__((always_inline)) __m512i scale_pairs(int64_t b, int h) const { return load_in_order(group(b + h)); }
   inline __attribute__((always_inline)) __m512i int_scale(int64_t b, int half, int h) const {
     const uint8_t* rows = group(b) + 16 * h;
     const int64_t i = b % kLayout.group_blocks;
@@ -279,11 +292,19 @@ struct Tile {
   static constexpr bool kKeeps = Source::kKeepsActivations && W == 1;
   using Sum = decltype(zero_sum<kKind>());
 
-  // The sums of the tile stay in L1, at fixed distances: strides in variables cost registers in every group.
   static void run(const Source& w, const BlockTask& task) {
+    KeepNear keep(task.x.codes, task.blocks, Source::kBlockBytes);
+    if constexpr (kInfo.row_scale) {
+      run_pairs(w, task, keep);
+    } else {
+      run_groups(w, task, keep);
+    }
+  }
+
+  // The sums of the tile stay in L1, at fixed distances: strides in variables cost registers in every group.
+  static __attribute__((always_inline)) void run_groups(const Source& w, const BlockTask& task, KeepNear& keep) {
     alignas(64) float sums[W * kR];
     const TileOutput& out = task.out;
-    KeepNear keep(task.x.codes, task.blocks, Source::kBlockBytes);
     for (int t = 0; t < W; ++t) {
       for (int h = 0; h < 2; ++h) {
         const float* in = out.c_in + t * out.c_in_stride + 16 * h;
@@ -300,6 +321,101 @@ struct Tile {
         if (out.add != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(out.add + t * out.add_stride + 16 * h));
         _mm512_storeu_ps(out.c_out + t * out.c_out_stride + 16 * h, y);
       }
+    }
+  }
+
+  // With row_scale: the sums stay in registers, in units of it.
+  static __attribute__((always_inline)) void run_pairs(const Source& w, const BlockTask& task, KeepNear& keep) {
+    __m512 sums[W][2];
+    const TileOutput& out = task.out;
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) {
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const float* in = out.c_in + t * out.c_in_stride + 16 * h;
+        sums[t][h] = out.c_in != nullptr ? _mm512_div_ps(_mm512_loadu_ps(in), w.scale(0, h)) : _mm512_setzero_ps();
+      }
+    }
+    int64_t b = 0;
+    for (; b + 2 <= task.blocks; b += 2) pair<2>(w, task.x, b, sums, keep);
+    if (b < task.blocks) pair<1>(w, task.x, b, sums, keep);
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) {
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        __m512 y = _mm512_mul_ps(sums[t][h], w.scale(0, h));
+        if (out.add != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(out.add + t * out.add_stride + 16 * h));
+        _mm512_storeu_ps(out.c_out + t * out.c_out_stride + 16 * h, y);
+      }
+    }
+  }
+
+  // Blocks b and b + 1, or the last one alone. All rows together, in the order of memory, while weights stream from there or
+  // tokens are few; else 16 rows at a time, which leaves the sums their registers.
+  template <int count>
+  static __attribute__((always_inline)) void pair(const Source& w, const BlockTile& x, int64_t b, __m512 (&sums)[W][2],
+                                                  KeepNear& keep) {
+    constexpr int rows = W <= 4 || Source::kStreams ? 2 : 1;  // vectors
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h += rows) {
+      __m512i first[W][rows], second[W][rows], scales[2];
+      scales[0] = w.scale_pairs(b, rows == 2 ? 0 : h);
+      dots_of(w, x, b, h, keep, first);
+      if constexpr (rows == 2) scales[1] = w.scale_pairs(b, 1);
+      if constexpr (count == 2) {
+        dots_of(w, x, b + 1, h, keep, second);
+      } else {
+#pragma GCC unroll 8
+        for (int t = 0; t < W; ++t) {
+#pragma GCC unroll 2
+          for (int v = 0; v < rows; ++v) second[t][v] = _mm512_setzero_si512();
+        }
+      }
+#pragma GCC unroll 2
+      for (int v = 0; v < rows; ++v) {
+#pragma GCC unroll 8
+        for (int t = 0; t < W; ++t) {
+          const __m512i pairs = as_pairs<Source::kLayout.sum_shift()>(first[t][v], second[t][v]);
+          const __m512 acc = _mm512_cvtepi32_ps(_mm512_madd_epi16(pairs, scales[v]));
+          sums[t][h + v] = _mm512_fmadd_ps(acc, _mm512_set1_ps(x.scale[b / kGroup * W + t]), sums[t][h + v]);
+        }
+      }
+    }
+  }
+
+  template <int rows>
+  static __attribute__((always_inline)) void dots_of(const Source& w, const BlockTile& x, int64_t b, int h, KeepNear& keep,
+                                                     __m512i (&dot)[W][rows]) {
+    if (h == 0) {
+      if constexpr (kKeeps) keep.touch_next();
+      w.template prefetch<W>(b);
+    }
+    if constexpr (W <= Source::kLineTokens) {
+      __m512i high[W][2];
+      line_dots(w, x, b, dot, high);
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) {
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; ++v) dot[t][v] = with_high(dot[t][v], high[t][v]);
+      }
+    } else if constexpr (rows == 2) {
+      block_dots(w, x, b, 0, dot);
+    } else {
+      row_dots(w, x, b, h, dot);
+    }
+  }
+
+  // Whole blocks of 16 rows.
+  static __attribute__((always_inline)) void row_dots(const Source& w, const BlockTile& x, int64_t b, int h,
+                                                      __m512i (&dot)[W][1]) {
+    const int8_t* codes = x.codes + b * kBlockCols * W;
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) dot[t][0] = kOffset ? start(x, b, 0, t) : _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (int step = 0; step < 8; ++step) {
+      const __m512i code = w.code(b, step, h);
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) dot[t][0] = dot4(dot[t][0], code, codes + (step * W + t) * 4);
     }
   }
 
@@ -346,10 +462,10 @@ struct Tile {
     }
   }
 
-  // A block whose lines are loaded once and in order, and both codes of a byte used at once.
-  static __attribute__((always_inline)) void add_lines(const Source& w, const BlockTile& x, int64_t b,
-                                                       Sum (&total)[W][2]) {
-    __m512i low[W][2], high[W][2];
+  // A block whose lines are loaded once and in order, and both codes of a byte used at once: sums of the low and of the high
+  // nibbles' steps, the latter kHighShift bits too far left. Whole blocks: the low ones have the start value.
+  static __attribute__((always_inline)) void line_dots(const Source& w, const BlockTile& x, int64_t b, __m512i (&low)[W][2],
+                                                       __m512i (&high)[W][2]) {
     for (int t = 0; t < W; ++t) {
       low[t][0] = low[t][1] = kOffset ? start(x, b, 0, t) : _mm512_setzero_si512();
       high[t][0] = high[t][1] = kOffset && kHalves == 2 ? start(x, b, 1, t) : _mm512_setzero_si512();
@@ -367,6 +483,15 @@ struct Tile {
         }
       }
     }
+  }
+  static __attribute__((always_inline)) __m512i with_high(__m512i low, __m512i high) {
+    return _mm512_add_epi32(low, _mm512_srai_epi32(high, Source::kHighShift));
+  }
+
+  static __attribute__((always_inline)) void add_lines(const Source& w, const BlockTile& x, int64_t b,
+                                                       Sum (&total)[W][2]) {
+    __m512i low[W][2], high[W][2];
+    line_dots(w, x, b, low, high);
 #pragma GCC unroll 2
     for (int h = 0; h < 2; ++h) {
       const Sum scale = scale_of(w, b, 0, h), scale_high = scale_of(w, b, kHalves - 1, h);
@@ -374,8 +499,7 @@ struct Tile {
         if constexpr (kHalves == 2) {
           total[t][h] = add_scaled(add_scaled(total[t][h], low[t][h], scale), high[t][h], scale_high);
         } else {
-          const __m512i dot = _mm512_add_epi32(low[t][h], _mm512_srai_epi32(high[t][h], Source::kHighShift));
-          total[t][h] = add_scaled(total[t][h], dot, scale);
+          total[t][h] = add_scaled(total[t][h], with_high(low[t][h], high[t][h]), scale);
         }
       }
     }
@@ -395,9 +519,8 @@ struct Tile {
     return _mm512_set1_epi32(shift == 0 ? start : start >> shift);
   }
 
-  static __attribute__((always_inline)) void add_block(const Source& w, const BlockTile& x, int64_t b, int half,
-                                                       Sum (&total)[W][2]) {
-    __m512i dot[W][2];
+  static __attribute__((always_inline)) void block_dots(const Source& w, const BlockTile& x, int64_t b, int half,
+                                                        __m512i (&dot)[W][2]) {
     for (int t = 0; t < W; ++t) {
       dot[t][0] = dot[t][1] = kOffset ? start(x, b, half, t) : _mm512_setzero_si512();
     }
@@ -413,6 +536,12 @@ struct Tile {
         dot[t][1] = _mm512_dpbusd_epi32(dot[t][1], w1, xs);
       }
     }
+  }
+
+  static __attribute__((always_inline)) void add_block(const Source& w, const BlockTile& x, int64_t b, int half,
+                                                       Sum (&total)[W][2]) {
+    __m512i dot[W][2];
+    block_dots(w, x, b, half, dot);
     const Sum scale0 = scale_of(w, b, half, 0), scale1 = scale_of(w, b, half, 1);
     for (int t = 0; t < W; ++t) {
       total[t][0] = add_scaled(total[t][0], dot[t][0], scale0);
@@ -444,8 +573,7 @@ struct Tile {
 };
 
 // Tiles of unpacked weights, 16 rows and W tokens at a time: integer sums, sums of a group and sums of the row all stay in
-// registers, since a 64-byte store takes the place of two dot products. Reached in L1 with groups of 128 columns: 0.853
-// of the peak, bound 0.865. What it takes of GCC 12: loops unrolled before arrays become registers (the blocks of a group too), pointers that
+// registers, since a 64-byte store takes the place of two dot products. What it takes of GCC 12: loops unrolled before arrays become registers (the blocks of a group too), pointers that
 // step, and the broadcast as a memory operand (it would load it into a register first).
 template <BlockKind kind, int W>
 struct UnpackedTile {
@@ -491,17 +619,58 @@ struct UnpackedTile {
       const float* in = out.c_in + t * out.c_in_stride + 16 * h;
       sums[t] = out.c_in != nullptr ? _mm512_loadu_ps(in) : _mm512_setzero_ps();
     }
+    // Sums of the row wait in units of row_scale, a power of two.
+    const __m512 row_scale = _mm512_loadu_ps(w.scale + 16 * h);
+    if (kInfo.row_scale && out.c_in != nullptr) {
+      const __m512 inverse = _mm512_div_ps(_mm512_set1_ps(1), row_scale);
+#pragma GCC unroll 8
+      for (int t = 0; t < W; ++t) sums[t] = _mm512_mul_ps(sums[t], inverse);
+    }
     int64_t b = 0;
-    for (; b + kGroup <= task.blocks; b += kGroup) group(at, w.code_stride, sums);
-    if constexpr (kGroup != kMostGroupBlocks) {
+    for (; b + kGroup <= task.blocks; b += kGroup) {
+      if constexpr (kInfo.row_scale) {
+        pair<2>(at, w.code_stride, sums);
+      } else {
+        group(at, w.code_stride, sums);
+      }
+    }
+    if constexpr (kInfo.row_scale) {
+      if (b < task.blocks) pair<1>(at, w.code_stride, sums);
+    } else if constexpr (kGroup != kMostGroupBlocks) {
       if (b < task.blocks) rest(at, w.code_stride, task.blocks - b, sums);
     }
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
-      __m512 y = sums[t];
+      __m512 y = kInfo.row_scale ? _mm512_mul_ps(sums[t], row_scale) : sums[t];
       if (out.add != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(out.add + t * out.add_stride + 16 * h));
       _mm512_storeu_ps(out.c_out + t * out.c_out_stride + 16 * h, y);
     }
+  }
+
+  // With row_scale: two blocks, or the last one alone.
+  template <int count>
+  static __attribute__((always_inline)) void pair(At& at, int64_t code_stride, __m512 (&sums)[W]) {
+    __m512i dot[2][W];
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      if (i < count) {
+        prefetch_next(at);
+        block_dots(at, 0, dot[i]);
+        at.w += code_stride;
+      } else {
+#pragma GCC unroll 8
+        for (int t = 0; t < W; ++t) dot[i][t] = _mm512_setzero_si512();
+      }
+    }
+    const __m512i scales = load(at.w_scale);
+    at.w_scale += kR;
+#pragma GCC unroll 8
+    for (int t = 0; t < W; ++t) {
+      const __m512i pairs = as_pairs<kInfo.rounds ? 4 : 0>(dot[0][t], dot[1][t]);
+      const __m512 acc = _mm512_cvtepi32_ps(_mm512_madd_epi16(pairs, scales));
+      sums[t] = _mm512_fmadd_ps(acc, _mm512_set1_ps(at.x_scale[t]), sums[t]);
+    }
+    at.x_scale += W;
   }
 
   static __attribute__((always_inline)) void group(At& at, int64_t code_stride, __m512 (&sums)[W]) {
@@ -543,8 +712,7 @@ struct UnpackedTile {
   }
 
   static __attribute__((always_inline)) void block(At& at, int64_t code_stride, Sum (&total)[W]) {
-    for (int line = 0; line < W * kBlockCols; line += 64) _mm_prefetch(at.next + line, _MM_HINT_T0);
-    at.next += W * kBlockCols;
+    prefetch_next(at);
 #pragma GCC unroll 2
     for (int half = 0; half < kHalves; ++half) add_block(at, half, total);
     if constexpr (kInfo.bias) {
@@ -559,14 +727,18 @@ struct UnpackedTile {
     at.w += code_stride;
   }
 
+  static __attribute__((always_inline)) void prefetch_next(At& at) {
+    for (int line = 0; line < W * kBlockCols; line += 64) _mm_prefetch(at.next + line, _MM_HINT_T0);
+    at.next += W * kBlockCols;
+  }
+
   static __attribute__((always_inline)) void add_group(At& at, __m512 (&acc)[W], __m512 (&sums)[W]) {
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) sums[t] = _mm512_fmadd_ps(acc[t], _mm512_set1_ps(at.x_scale[t]), sums[t]);
     at.x_scale += W;
   }
 
-  static __attribute__((always_inline)) void add_block(At& at, int half, Sum (&total)[W]) {
-    __m512i dot[W];
+  static __attribute__((always_inline)) void block_dots(At& at, int half, __m512i (&dot)[W]) {
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) dot[t] = kInfo.offset ? _mm512_set1_epi32(at.start[t]) : _mm512_setzero_si512();
 #pragma GCC unroll 8
@@ -575,12 +747,17 @@ struct UnpackedTile {
 #pragma GCC unroll 8
       for (int t = 0; t < W; ++t) dot[t] = dot4(dot[t], codes, at.codes + (step * W + t) * 4);
     }
+    at.codes += W * 4 * kSteps;
+    if (kInfo.offset) at.start += W;
+  }
+
+  static __attribute__((always_inline)) void add_block(At& at, int half, Sum (&total)[W]) {
+    __m512i dot[W];
+    block_dots(at, half, dot);
     Sum scale;
     __builtin_memcpy(&scale, at.w_scale, sizeof(scale));
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) total[t] = add_scaled(total[t], dot[t], scale);
-    at.codes += W * 4 * kSteps;
-    if (kInfo.offset) at.start += W;
     at.w_scale += kR;
   }
 
@@ -655,7 +832,10 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
   const Packed<codec, true> w{panel};
   constexpr BlockKindInfo info = block_kind_info(Packed<codec, true>::kKind);
   constexpr int halves = info.halves, group = info.group_blocks;
-  constexpr int offset = Packed<codec, true>::kShift < 0 ? 0 : (halves == 2 ? 32 : 128) - (1 << Packed<codec, true>::kShift);
+  // Codes get one offset, by an addition; where sums are rounded they are rounded alike, and codes are shifted instead.
+  constexpr int shift = info.rounds ? 7 - Packed<codec, true>::kShift : 0;
+  constexpr bool adds = Packed<codec, true>::kShift >= 0 && !info.rounds;
+  constexpr int offset = adds ? (halves == 2 ? 32 : 128) - (1 << Packed<codec, true>::kShift) : 0;
   out.offset_shift = Packed<codec, true>::kShift < 0 ? -1 : halves == 2 ? 5 : 7;
   out.codes = codec == kPackedQ8_0 ? w.block(first) : out.code_memory;
   out.code_stride = codec == kPackedQ8_0 ? Packed<codec, true>::kLayout.group_bytes : kUnpackedBlockBytes;
@@ -665,11 +845,16 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       if constexpr (codec != kPackedQ8_0) {
 #pragma GCC unroll 8
         for (int step = 0; step < 8; ++step) {
-          const __m512i code = _mm512_add_epi8(w.code(b, step, h), _mm512_set1_epi8(static_cast<char>(offset)));
+          __m512i code = w.code(b, step, h);
+          if constexpr (shift > 0) code = _mm512_slli_epi16(code, shift);
+          code = _mm512_add_epi8(code, _mm512_set1_epi8(static_cast<char>(offset)));
           _mm512_storeu_si512(out.code_memory + i * kUnpackedBlockBytes + step * 128 + 64 * h, code);
         }
       }
-      if constexpr (!info.int_scales) {
+      if constexpr (info.row_scale) {
+        if (i == 0) _mm512_storeu_ps(out.scale + 16 * h, w.scale(b, h));
+        if (i % 2 == 0) _mm512_storeu_si512(out.int_scale + i / 2 * kR + 16 * h, w.scale_pairs(b, h));
+      } else if constexpr (!info.int_scales) {
         _mm512_storeu_ps(out.scale + i * kR + 16 * h, w.scale(b, h));
       } else {
         if (i % group == 0) _mm512_storeu_ps(out.scale + i / group * kR + 16 * h, w.scale(b, h));

@@ -59,7 +59,7 @@ void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTi
         sums[i / 16] += q;
       }
       if (out.group_blocks != kMostGroupBlocks) {
-        out.start32[b * w + t] = -128 * (sums[0] + sums[1]);
+        out.start32[b * w + t] = -128 * (sums[0] + sums[1]) + out.rounding[b % 2];
         continue;
       }
       for (int h = 0; h < 2; ++h) {
@@ -137,6 +137,16 @@ int32_t int_scale_at(int codec, const uint8_t* group, int b, int h, int r) {
     default: return group[4 * kR + b * kR + r];  // q4_k, q5_k
   }
 }
+// The same with row_scale, for block b of a panel.
+int32_t row_int_scale_at(const BlockLayout& layout, const uint8_t* panel, int64_t b, int r) {
+  const uint8_t* group = panel + layout.head_bytes() + (b / 2 * 2 + r / 16) * layout.group_bytes;
+  return static_cast<int16_t>(half_at(group, static_cast<int>(r % 16 * 2 + b % 2)));
+}
+float row_scale_at(const uint8_t* panel, int r) {
+  float scale;
+  __builtin_memcpy(&scale, panel + 4 * r, 4);
+  return scale;
+}
 
 int min_at(int codec, const uint8_t* group, int b, int h, int r) {
   return codec == kPackedQ2_K ? group[4 * kR + (2 * b + h) * kR + r] >> 4 : group[12 * kR + b * kR + r];
@@ -151,7 +161,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
   out.code_stride = 1024;
   out.offset_shift = layout.offset_shift;
   for (int64_t i = 0; i < blocks; ++i) {
-    const uint8_t* group = panel + (first + i) / layout.group_blocks * layout.group_bytes;
+    const uint8_t* group = panel + layout.head_bytes() + (first + i) / layout.group_blocks * layout.group_bytes;
     const int b = static_cast<int>((first + i) % layout.group_blocks);
     const uint8_t* block = group + layout.blocks_at + b * layout.block_bytes;
     for (int step = 0; step < 8; ++step) {
@@ -160,6 +170,11 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       }
     }
     for (int r = 0; r < kR; ++r) {
+      if (info.row_scale) {
+        out.scale[r] = row_scale_at(panel, r);
+        out.int_scale[i * kR + r] = row_int_scale_at(layout, panel, first + i, r);
+        continue;
+      }
       if (!info.int_scales) out.scale[i * kR + r] = scale_at(codec, group, b, r);
       if (info.int_scales && b == 0) out.scale[i / info.group_blocks * kR + r] = scale_at(codec, group, b, r);
       for (int h = 0; h < halves && info.int_scales; ++h) {
@@ -214,7 +229,10 @@ void add_block(const BlockTask& task, int64_t b, int64_t t, int32_t* total, floa
     dot_steps(w.codes + b * w.code_stride, x.codes + (b * 8 * x.width + t) * 4, x.width, h * 8 / halves,
               (h + 1) * 8 / halves, sums);
     for (int r = 0; r < kR; ++r) {
-      if (info.int_scales) {
+      if (info.row_scale) {
+        // To 16 bits, as the other layers do: more is there only where activations are no numbers.
+        total[r] += static_cast<int16_t>(sums[r] >> (w.offset_shift - 3)) * w.int_scale[b * kR + r];
+      } else if (info.int_scales) {
         total[r] += sums[r] * w.int_scale[(b * halves + h) * kR + r];
       } else {
         acc[r] = __builtin_fmaf(static_cast<float>(sums[r]), w.scale[b * kR + r], acc[r]);
@@ -259,7 +277,7 @@ void many_tile(const BlockTask& task) {
       float acc[kR] = {};
       for (int64_t b = begin; b < end; ++b) add_block<kind>(task, b, t, total, acc);
       for (int r = 0; r < kR && info.int_scales; ++r) {
-        acc[r] = static_cast<float>(total[r]) * task.w->scale[begin / group * kR + r];
+        acc[r] = static_cast<float>(total[r]) * task.w->scale[(info.row_scale ? 0 : begin / group * kR) + r];
       }
       if (info.mins) add_mins<kind>(task, begin, end, t, acc);
       const float x_scale = task.x.scale[begin / group * task.x.width + t];

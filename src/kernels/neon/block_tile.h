@@ -71,7 +71,8 @@ struct Unpacked {
     return vld1q_u8(w.codes + b * w.code_stride + 128 * step + 16 * vector);
   }
   inline __attribute__((always_inline)) float32x4_t scale(int64_t b, int vector) const {
-    return vld1q_f32(w.scale + (kInfo.int_scales ? b / kInfo.group_blocks : b) * kPanelRows + 4 * vector);
+    const int64_t of = kInfo.row_scale ? 0 : kInfo.int_scales ? b / kInfo.group_blocks : b;
+    return vld1q_f32(w.scale + of * kPanelRows + 4 * vector);
   }
   inline __attribute__((always_inline)) int32x4_t int_scale(int64_t b, int half, int vector) const {
     return vld1q_s32(w.int_scale + (b * kInfo.halves + half) * kPanelRows + 4 * vector);
@@ -168,7 +169,7 @@ struct Tile {
     for (int t = 0; t < W; ++t) {
       const int32_t* start = !kOffset ? nullptr : kHalves == 2 ? x.start16 + (b * 2 + half) * W + t : x.start32 + b * W + t;
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) dot[t][v] = vdupq_n_s32(kOffset ? *start >> shift : 0);
+      for (int v = 0; v < V; ++v) dot[t][v] = vdupq_n_s32(kOffset ? *start >> shift : kInfo.rounds ? kRounding[b % 2] : 0);
     }
     const int8_t* codes = x.codes + (b * 8 + half * kSteps) * W * 4;
 #pragma GCC unroll kUnrolledSteps
@@ -187,7 +188,11 @@ struct Tile {
     for (int v = 0; v < V; ++v) {
       const Sum scale = scale_of(w, b, half, first + v);
 #pragma GCC unroll 8
-      for (int t = 0; t < W; ++t) total[t][v] = add_scaled(total[t][v], dot[t][v], scale);
+      for (int t = 0; t < W; ++t) {
+        // With an offset of 1 << (7 - shift): what makes 16 bits of it.
+        if constexpr (kInfo.row_scale) dot[t][v] = vshlq_s32(dot[t][v], vdupq_n_s32(shift - 4));
+        total[t][v] = add_scaled(total[t][v], dot[t][v], scale);
+      }
     }
   }
 

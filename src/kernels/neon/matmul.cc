@@ -157,7 +157,7 @@ void quantize_blocks(const float* x, int64_t stride, int64_t cols, const BlockTi
       scatter8(q, out.codes + (b * 8 * w + t) * 4, w);
       const int32_t sums[2] = {vaddlvq_s8(q.val[0]), vaddlvq_s8(q.val[1])};
       if (out.group_blocks != kMostGroupBlocks) {
-        out.start32[b * w + t] = -128 * (sums[0] + sums[1]);
+        out.start32[b * w + t] = -128 * (sums[0] + sums[1]) + out.rounding[b % 2];
         continue;
       }
       for (int h = 0; h < 2; ++h) {
@@ -210,7 +210,7 @@ void unpack(const uint8_t* panel, int64_t first, int64_t blocks, UnpackedPanel& 
       if constexpr (!info.int_scales) {
         vst1q_f32(out.scale + i * kR + 4 * v, w.scale(b, v));
       } else {
-        if (i % group == 0) vst1q_f32(out.scale + i / group * kR + 4 * v, w.scale(b, v));
+        if (info.row_scale ? i == 0 : i % group == 0) vst1q_f32(out.scale + i / group * kR + 4 * v, w.scale(b, v));
         for (int half = 0; half < halves; ++half) {
           vst1q_s32(out.int_scale + (i * halves + half) * kR + 4 * v, w.int_scale(b, half, v));
         }

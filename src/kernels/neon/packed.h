@@ -41,7 +41,7 @@ struct Packed {
   const uint8_t* panel;
 
   inline __attribute__((always_inline)) const uint8_t* group(int64_t b) const {
-    return panel + b / kLayout.group_blocks * kLayout.group_bytes;
+    return panel + kLayout.head_bytes() + b / kLayout.group_blocks * kLayout.group_bytes;
   }
   inline __attribute__((always_inline)) const uint8_t* block(int64_t b) const {
     return group(b) + kLayout.blocks_at + b % kLayout.group_blocks * kLayout.block_bytes;
@@ -68,8 +68,11 @@ struct Packed {
     return v;
   }
 
-  // Of block b; with int_scales of its group.
+  // Of block b; with int_scales of its group; with row_scale of the row.
   inline __attribute__((always_inline)) float32x4_t scale(int64_t b, int vector) const {
+    if constexpr (block_kind_info(kKind).row_scale) {
+      return vreinterpretq_f32_u8(vld1q_u8(panel + 16 * vector));
+    }
     const uint8_t* g = group(b);
     const uint8_t* rows = g + 4 * vector;
     if constexpr (codec == kPackedMXFP4) return e8m0_half(load4(rows));
@@ -80,6 +83,10 @@ struct Packed {
     return d;
   }
   inline __attribute__((always_inline)) int32x4_t int_scale(int64_t b, int half, int vector) const {
+    if constexpr (block_kind_info(kKind).row_scale) {
+      const int32x4_t pair = vreinterpretq_s32_u8(vld1q_u8(group(b / 2 * 2 + vector / 4) + vector % 4 * 16));
+      return vshrq_n_s32(b % 2 == 0 ? vshlq_n_s32(pair, 16) : pair, 16);
+    }
     const uint8_t* rows = group(b) + 4 * vector;
     const int64_t i = b % kLayout.group_blocks;
     if constexpr (kKind == kScale32Min) return to_int(load4(rows + (4 + i) * kR));
