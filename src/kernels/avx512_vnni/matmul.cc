@@ -1,8 +1,8 @@
 // Matmul of block-quantized weights on vpdpbusd (AVX-512 VNNI): 64 multiply-adds per instruction.
 //
 // Few tokens: Tile over Packed, which unpacks codes in registers from the panel as it streams by; every byte of weights is
-// read once from memory. 32 rows x up to 6 tokens: 12 registers of block sums and 12 of group sums (16 rows at a time, with the
-// sums of the row in registers, where sums of two blocks wait for each other: row_scale). Many tokens:
+// read once from memory. 32 rows x up to 6 tokens: 12 registers of block sums and 12 of group sums (with row_scale of the block
+// before). Many tokens:
 // UnpackedTile reads bytes that a panel's range was expanded to, 16 rows at a time. Weights are the unsigned operand,
 // broadcast activations the signed one, and the offset of the codes enters as the start value of the integer sum, so that a
 // step of 4 columns is nothing but dot products.
@@ -85,7 +85,6 @@ struct Packed {
   int64_t ahead_bytes = 0;
 
   static constexpr int kOffsetShift = kShift;
-  static constexpr bool kStreams = kStream;
   static constexpr int kBlockBytes = kLayout.group_bytes / kLayout.group_blocks;
   static constexpr bool kNibbles = kLayout.nibbles_at >= 0;
   // Most tokens for which a block is read line by line: sums of low and of high nibbles have registers of their own.
@@ -324,7 +323,8 @@ struct Tile {
     }
   }
 
-  // With row_scale: the sums stay in registers, in units of it.
+  // With row_scale: the sums are in registers (up to 4 tokens), in units of it. Stored after every pair, or 16 rows at a time: 3 %
+  // slower with 16 and 32 tokens, the latter up to 25 % beside a busy neighbour.
   static __attribute__((always_inline)) void run_pairs(const Source& w, const BlockTask& task, KeepNear& keep) {
     __m512 sums[W][2];
     const TileOutput& out = task.out;
@@ -350,72 +350,46 @@ struct Tile {
     }
   }
 
-  // Blocks b and b + 1, or the last one alone. All rows together, in the order of memory, while weights stream from there or
-  // tokens are few; else 16 rows at a time, which leaves the sums their registers.
+  // Blocks b and b + 1, or the last one alone. Everything in the order of memory, where weights may stream from.
   template <int count>
   static __attribute__((always_inline)) void pair(const Source& w, const BlockTile& x, int64_t b, __m512 (&sums)[W][2],
                                                   KeepNear& keep) {
-    constexpr int rows = W <= 4 || Source::kStreams ? 2 : 1;  // vectors
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; h += rows) {
-      __m512i first[W][rows], second[W][rows], scales[2];
-      scales[0] = w.scale_pairs(b, rows == 2 ? 0 : h);
-      dots_of(w, x, b, h, keep, first);
-      if constexpr (rows == 2) scales[1] = w.scale_pairs(b, 1);
-      if constexpr (count == 2) {
-        dots_of(w, x, b + 1, h, keep, second);
-      } else {
+    __m512i first[W][2], second[W][2];
+    const __m512i scale0 = w.scale_pairs(b, 0);
+    dots_of(w, x, b, keep, first);
+    const __m512i scale1 = w.scale_pairs(b, 1);
+    if constexpr (count == 2) {
+      dots_of(w, x, b + 1, keep, second);
+    } else {
 #pragma GCC unroll 8
-        for (int t = 0; t < W; ++t) {
-#pragma GCC unroll 2
-          for (int v = 0; v < rows; ++v) second[t][v] = _mm512_setzero_si512();
-        }
-      }
-#pragma GCC unroll 2
-      for (int v = 0; v < rows; ++v) {
+      for (int t = 0; t < W; ++t) second[t][0] = second[t][1] = _mm512_setzero_si512();
+    }
 #pragma GCC unroll 8
-        for (int t = 0; t < W; ++t) {
-          const __m512i pairs = as_pairs<Source::kLayout.sum_shift()>(first[t][v], second[t][v]);
-          const __m512 acc = _mm512_cvtepi32_ps(_mm512_madd_epi16(pairs, scales[v]));
-          sums[t][h + v] = _mm512_fmadd_ps(acc, _mm512_set1_ps(x.scale[b / kGroup * W + t]), sums[t][h + v]);
-        }
+    for (int t = 0; t < W; ++t) {
+      const __m512 x_scale = _mm512_set1_ps(x.scale[b / kGroup * W + t]);
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const __m512i pairs = as_pairs<Source::kLayout.sum_shift()>(first[t][h], second[t][h]);
+        const __m512 acc = _mm512_cvtepi32_ps(_mm512_madd_epi16(pairs, h == 0 ? scale0 : scale1));
+        sums[t][h] = _mm512_fmadd_ps(acc, x_scale, sums[t][h]);
       }
     }
   }
 
-  template <int rows>
-  static __attribute__((always_inline)) void dots_of(const Source& w, const BlockTile& x, int64_t b, int h, KeepNear& keep,
-                                                     __m512i (&dot)[W][rows]) {
-    if (h == 0) {
-      if constexpr (kKeeps) keep.touch_next();
-      w.template prefetch<W>(b);
-    }
+  static __attribute__((always_inline)) void dots_of(const Source& w, const BlockTile& x, int64_t b, KeepNear& keep,
+                                                     __m512i (&dot)[W][2]) {
+    if constexpr (kKeeps) keep.touch_next();
+    w.template prefetch<W>(b);
     if constexpr (W <= Source::kLineTokens) {
       __m512i high[W][2];
       line_dots(w, x, b, dot, high);
 #pragma GCC unroll 8
       for (int t = 0; t < W; ++t) {
 #pragma GCC unroll 2
-        for (int v = 0; v < 2; ++v) dot[t][v] = with_high(dot[t][v], high[t][v]);
+        for (int h = 0; h < 2; ++h) dot[t][h] = with_high(dot[t][h], high[t][h]);
       }
-    } else if constexpr (rows == 2) {
-      block_dots(w, x, b, 0, dot);
     } else {
-      row_dots(w, x, b, h, dot);
-    }
-  }
-
-  // Whole blocks of 16 rows.
-  static __attribute__((always_inline)) void row_dots(const Source& w, const BlockTile& x, int64_t b, int h,
-                                                      __m512i (&dot)[W][1]) {
-    const int8_t* codes = x.codes + b * kBlockCols * W;
-#pragma GCC unroll 8
-    for (int t = 0; t < W; ++t) dot[t][0] = kOffset ? start(x, b, 0, t) : _mm512_setzero_si512();
-#pragma GCC unroll 8
-    for (int step = 0; step < 8; ++step) {
-      const __m512i code = w.code(b, step, h);
-#pragma GCC unroll 8
-      for (int t = 0; t < W; ++t) dot[t][0] = dot4(dot[t][0], code, codes + (step * W + t) * 4);
+      block_dots(w, x, b, 0, dot);
     }
   }
 
