@@ -4,7 +4,7 @@
     bench/type_loss.py --tessera build/release/apps/tessera -m models/tessera-stories-5m-q8_0.gguf -f book.txt
 
 loss: nats per token. KL of the weights: from the model with f32 weights. KL of the arithmetic: from the model with the same weights
-unpacked to f32 (`eval kl` without --reference), that is what multiplying with int8 or bf16 activations changes. Both in nats per token, with the share of
+unpacked to f32 (`eval kl` without --reference), that is what int8 or bf16 activations and the arithmetic on them (rounded sums, integer scales) change. Both in nats per token, with the share of
 tokens at which the likeliest next token is the same. Standard library only.
 """
 import argparse

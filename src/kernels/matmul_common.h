@@ -39,6 +39,9 @@ TESSERA_STATIC_INLINE void by_width(int64_t width, F f) {
 }
 static_assert(kBlockTokens == 8);
 
+// With row_scale: what makes 16 bits of the sums of blocks whose codes have offset 1 << offset_shift.
+constexpr int sum_shift(int offset_shift) { return offset_shift - 3; }
+
 // What a block codec looks like to a kernel. All offsets in bytes inside a group of 32 rows.
 struct BlockLayout {
   int group_blocks;  // 1 or 8
@@ -54,9 +57,8 @@ struct BlockLayout {
   // Place of the pairs in a code, and of the bits.
   constexpr int pairs_shift() const { return nibbles_at >= 0 ? 4 : 0; }
   constexpr int bits_shift() const { return nibbles_at >= 0 ? 4 : 2; }
-  // With row_scale: bytes in front of the first group, and what sums of blocks are shifted by to fit 16 bits.
+  // In front of the first group: row_scale.
   constexpr int head_bytes() const { return block_kind_info(kind).row_scale ? kPanelRows * 4 : 0; }
-  constexpr int sum_shift() const { return block_kind_info(kind).row_scale ? offset_shift - 3 : 0; }
 };
 
 // By codec; q8_0 has bytes instead of planes.

@@ -6,7 +6,7 @@
 // number of tokens: decode, prefill and any batch give the same bits.
 //
 // Quantized weights (packed_codec.h: bytes of a panel) are multiplied as integers with int8 activations, in blocks of
-// 32 columns; one activation scale covers a group of 64, 128 or 256 columns (BlockKindInfo):
+// 32 columns; one activation scale covers a group of 64 or 256 columns (BlockKindInfo):
 //
 //   y = sum over groups g of  x_scale[g] * a[g],   a[g] = fma over blocks b in g of  float(dot[b]) * w_scale[b]
 //   dot[b] = sum over 32 columns of (code - offset) * x        exact in int32, so its order is free
@@ -21,10 +21,11 @@
 // With row_scale (q4_0, q5_0, q8_0) the scales of blocks are 16-bit integers times a power of two of the row (packed_codec.h says
 // how they round), and groups are two blocks, whose sums, rounded to 16 bits, meet their scales in one instruction (vpmaddwd):
 //
-//   a[g] = float(scale[b] * s[b] + scale[b + 1] * s[b + 1]) * row_scale,   s[b] = dot[b] / 2^n, rounded
+//   a[g] = float(scale[b] * s[b] + scale[b + 1] * s[b + 1]) * row_scale,   s[b] = floor((dot[b] + rounding) / 2^n)
 //
-// with n = 0 for codes of 4 bits, 1 for 5, 4 for 8: |code - offset| <= 8 << n makes |dot| <= 32512 << n. A multiplication by a
-// power of two rounds nothing, so row_scale may as well be multiplied at the end of the row (unless numbers of 1e29 overflow).
+// (of a last block alone the first term). n = 0 for codes of 4 bits, 1 for 5, 4 for 8: |code - offset| <= 8 << n and |x| <= 127
+// make |dot| <= 32512 << n. A multiplication by a power of two rounds nothing, so layers may multiply by row_scale at the end of
+// the row instead: the same bits as long as every partial sum is zero or between 2^-126 and 2^100.
 //
 // The largest sums, from whatever bytes a file holds: 16 half blocks of 16 columns, |code - offset| <= 32, |x| <= 128, |scale|
 // <= 128 are 134 million; 8 blocks of 32 columns, codes to 31, scales to 255 are 259 million; 2 blocks, |s| <= 32768, |scale| <= 32767
@@ -50,8 +51,8 @@ enum PackedCodec : int {
 // How the blocks of a codec combine; one tiled kernel each.
 enum BlockKind : int {
   kScale32,        // w = scale * (code - offset)
-  kScale32Row,     // w = row_scale * scale * (code - offset), scale an integer, sums of a block fit 16 bits
-  kScale32RowRounded,  // the same, sums are rounded to 16 bits
+  kScale32Row,     // w = row_scale * scale * (code - offset), scale a 16-bit integer; sums of a block fit 16 bits
+  kScale32RowRounded,  // the same; sums are rounded to 16 bits
   kScale32Bias,    // w = scale * code + bias
   kScale32Min,     // w = scale * code - d_min * min
   kScale16,        // scale per 16 columns
@@ -75,7 +76,7 @@ struct BlockKindInfo {
   int halves;        // scales of a block
   bool offset;       // codes have one, taken off by the start value of the integer sums
   bool bias;         // per block, times the sum of its activations
-  bool int_scales;   // scales are integers times one float of the group
+  bool int_scales;   // scales are integers times one float of the group, or of the row
   bool mins;         // small integers, summed for a whole group
   bool row_scale = false;  // int_scales, times one float of the row, a power of two
   bool rounds = false;     // sums of blocks are rounded to 16 bits
@@ -87,8 +88,10 @@ struct BlockKindInfo {
 constexpr BlockKindInfo block_kind_info(BlockKind kind) {
   switch (kind) {
     case kScale32: return {2, 1, true, false, false, false};
-    case kScale32Row: return {2, 1, true, false, true, false, true};
-    case kScale32RowRounded: return {2, 1, true, false, true, false, true, true};
+    case kScale32Row:
+    case kScale32RowRounded:
+      return {.group_blocks = 2, .halves = 1, .offset = true, .bias = false, .int_scales = true, .mins = false,
+              .row_scale = true, .rounds = kind == kScale32RowRounded};
     case kScale32Bias: return {2, 1, false, true, false, false};
     case kScale32Min: return {kMostGroupBlocks, 1, false, false, true, true};
     case kScale16: return {kMostGroupBlocks, 2, true, false, true, false};
@@ -109,8 +112,9 @@ struct BlockTile {
   int64_t group_blocks;  // blocks of a group
   int32_t rounding[2] = {0, 0};  // kRounding for kinds that round sums
 };
-// Half of the 16 that sums of codes with offset 128 are divided by. A half goes up in even blocks and down in odd ones: always
-// up would add a 32nd of a unit to every sum of a row.
+// Half of the 16 that sums of codes with offset 128 are divided by; start values of smaller offsets are shifted right, rounding
+// included. What lies halfway goes up in even blocks and down in odd ones: always up would add a 32nd of a unit to every sum of
+// codes of 8 bits, a quarter to those of 5. (Ranges and tiles begin at even blocks.)
 inline constexpr int32_t kRounding[2] = {8, 7};
 
 // Activations from `blocks` on, a multiple of a group.
@@ -134,7 +138,7 @@ struct UnpackedPanel {
   int64_t code_stride;
   int offset_shift;      // codes stand for code - (1 << offset_shift); negative: no offset, which one is between a layer's unpack and many
   float* scale;          // [blocks][32]; with int_scales [groups][32]; with row_scale [32]
-  int32_t* int_scale;    // [blocks][halves][32]; with row_scale as a layer's unpack and many agree
+  int32_t* int_scale;    // [blocks][halves][32]; with row_scale [blocks][32] or pairs of 16 bits, which one is between a layer's unpack and many
   float* bias;           // [blocks][32], times -1/128, which makes start32 the other factor
   int16_t* mins;         // [pairs][32][2]: pairs of blocks, or the halves of one block
   float* neg_d_min;      // [groups][32]

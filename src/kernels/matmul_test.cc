@@ -2,6 +2,7 @@
 // within the rounding of their sums. (Generic against double loops over the oracle's unpacked weights: ops/linear_test.cc.)
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -108,10 +109,11 @@ struct Sums {
   }
 };
 
+// `ahead`: as one of several tiles, which fetch a share of the next panel (here of this one).
 std::vector<float> run_few(const MatmulKernels& k, PackedCodec codec, const std::vector<uint8_t>& panel, const Tile& x,
-                           int64_t blocks, const float* add) {
+                           int64_t blocks, const float* add, bool ahead = false) {
   Sums sums(x.view.width, add);
-  k.few[codec](BlockTask{panel.data(), nullptr, x.view, blocks, sums.out});
+  k.few[codec](BlockTask{panel.data(), nullptr, x.view, blocks, sums.out, ahead ? panel.data() : nullptr, ahead ? 64 : 0});
   return sums.y;
 }
 
@@ -173,6 +175,7 @@ TEST(MatmulKernels, BlockTypesGiveTheSameBitsInEveryLayerAndFamily) {
         for (float v : want) ASSERT_TRUE(std::isfinite(v));
         for (const auto& [name, table] : tables) {
           EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, blocks, add.data()), want)) << name << " few";
+          EXPECT_TRUE(same_bits(run_few(table, codec, panel, tile, blocks, add.data(), true), want)) << name << " few tiles";
           EXPECT_TRUE(same_bits(run_many(table, codec, panel, tile, blocks, add.data()), want)) << name << " many";
         }
       }
@@ -257,6 +260,99 @@ TEST(MatmulKernels, LargestIntegerScalesGiveTheSameBitsInEveryLayer) {
   }
 }
 
+// Types with row_scale, in a panel whose rows all have row_scale 1: the bytes of a block.
+struct RowScaled {
+  PackedCodec codec;
+  int offset, shift;    // of codes; of sums
+  int32_t rounding[2];  // of sums, by block
+  int block_bytes;
+};
+constexpr RowScaled kRowScaled[] = {{kPackedQ4_0, 8, 0, {0, 0}, 18 * kPanelRows},
+                                    {kPackedQ5_0, 16, 1, {1, 0}, 22 * kPanelRows},
+                                    {kPackedQ8_0, 128, 4, {8, 7}, 34 * kPanelRows}};
+constexpr int kHead = 4 * kPanelRows;
+
+std::vector<uint8_t> panel_of_ones(const RowScaled& type, int64_t cols, int16_t scale, uint8_t code_bytes) {
+  std::vector<uint8_t> panel(packed_panel_bytes(type.codec, cols), code_bytes);
+  for (int r = 0; r < kPanelRows; ++r) {
+    const float one = 1;
+    std::memcpy(panel.data() + 4 * r, &one, 4);
+  }
+  for (size_t at = kHead; at < panel.size(); at += type.block_bytes) {
+    for (int i = 0; i < kPanelRows; ++i) std::memcpy(panel.data() + at + 2 * i, &scale, 2);
+  }
+  return panel;
+}
+int64_t as_sum(const RowScaled& type, int64_t dot, int64_t block) {
+  return (dot + type.rounding[block % 2]) >> type.shift;  // floor
+}
+
+// The largest sums and scales against exact numbers: nothing wraps around in 16 or 32 bits.
+TEST(MatmulKernels, LargestSumsOfRowScaledBlocksAreExact) {
+  constexpr int64_t cols = kBlocks * kBlockCols;
+  for (const RowScaled& type : kRowScaled) {
+    for (int16_t scale : {32767, -32767}) {
+      for (uint8_t bytes : {0x00, 0xff}) {
+        for (float value : {1.0f, -1.0f}) {
+          const auto panel = panel_of_ones(type, cols, scale, bytes);
+          const std::vector<float> x(cols, value), add(kPanelRows);
+          Tile tile = make_tile(cols, 1, type.codec);
+          layers()[0].second.quantize_blocks(x.data(), cols, cols, tile.view);
+          const int64_t code = (bytes == 0 ? 0 : 2 * type.offset - 1) - type.offset;
+          const auto dot = static_cast<int64_t>(kBlockCols * 127 * value) * code;
+          const double want = double(as_sum(type, dot, 0) + as_sum(type, dot, 1)) * scale * (kBlocks / 2) / 127;
+          for (const auto& [name, table] : layers()) {
+            for (const auto& y : {run_few(table, type.codec, panel, tile, kBlocks, add.data()),
+                                  run_many(table, type.codec, panel, tile, kBlocks, add.data())}) {
+              for (float v : y) ASSERT_NEAR(v, want, std::fabs(want) * 1e-6) << name << " codec " << type.codec << " code " << code;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// One product per row and block, scale 1: what comes out is the rounded sum itself. 127 v takes every remainder of 16.
+TEST(MatmulKernels, SumsOfRowScaledBlocksRoundAsDocumented) {
+  constexpr int64_t blocks = 3, cols = blocks * kBlockCols;
+  for (const RowScaled& type : kRowScaled) {
+    for (int64_t block = 0; block < blocks; ++block) {
+      for (int column : {0, 13, 31}) {
+        // Codes that stand for zero: 128; 16, whose nibble is 0 and whose bit is 1; 8.
+        auto panel = panel_of_ones(type, cols, 1, type.codec == kPackedQ8_0 ? 0x80 : type.codec == kPackedQ5_0 ? 0x00 : 0x88);
+        for (int64_t b = 0; b < blocks && type.codec == kPackedQ5_0; ++b) {
+          std::fill_n(panel.data() + kHead + b * type.block_bytes + 2 * kPanelRows, 4 * kPanelRows, uint8_t{0xff});
+        }
+        uint8_t* codes = panel.data() + kHead + block * type.block_bytes + 2 * kPanelRows;
+        const int step = column / 4;
+        const auto value = [&](int row) { return type.codec == kPackedQ4_0 ? row % 16 - 8 : row - 16; };
+        for (int row = 0; row < kPanelRows; ++row) {
+          const int code = value(row) + type.offset, lane = row * 4 + column % 4;
+          if (type.codec == kPackedQ8_0) {
+            codes[step * 128 + lane] = static_cast<uint8_t>(code);
+            continue;
+          }
+          if (type.codec == kPackedQ5_0 && code < 16) codes[lane] = static_cast<uint8_t>(codes[lane] & ~(1 << step));
+          uint8_t& nibbles = codes[(type.codec == kPackedQ5_0 ? 4 * kPanelRows : 0) + step % 4 * 128 + lane];
+          nibbles = static_cast<uint8_t>(step < 4 ? (nibbles & 0xf0) | (code & 0xf) : (nibbles & 0x0f) | (code & 0xf) << 4);
+        }
+        std::vector<float> x(cols), add(kPanelRows);
+        x[block * kBlockCols + column] = 1;
+        Tile tile = make_tile(cols, 1, type.codec);
+        layers()[0].second.quantize_blocks(x.data(), cols, cols, tile.view);
+        for (const auto& [name, table] : layers()) {
+          const auto y = run_few(table, type.codec, panel, tile, blocks, add.data());
+          for (int row = 0; row < kPanelRows; ++row) {
+            EXPECT_NEAR(y[row] * 127, static_cast<double>(as_sum(type, 127 * value(row), block)), 1e-3)
+                << name << " codec " << type.codec << " block " << block << " column " << column << " value " << value(row);
+          }
+        }
+      }
+    }
+  }
+}
+
 // The f16 scales of a row as integers times a power of two: exact down to a sixteenth of the largest (eleven digits of f16 in
 // fifteen), below it within 2^-15 of the largest.
 TEST(MatmulKernels, RowsOfBlockScalesKeepThem) {
@@ -286,11 +382,14 @@ TEST(MatmulKernels, RowsOfBlockScalesKeepThem) {
       int exponent = 0;
       ASSERT_EQ(std::frexp(scale[r], &exponent), 0.5f);
       double largest = 0;
-      for (int64_t b = 0; b < n; ++b) largest = std::max(largest, std::fabs(double(f16_to_f32(halves[std::min(n - 1, r % n + b)]))));
+      for (int64_t b = 0; b < n; ++b) {
+        largest = std::max(largest, std::fabs(double(f16_to_f32(halves[std::min(n - 1, r % n + b)]))));
+      }
       for (int64_t b = 0; b < n; ++b) {
         const double d = f16_to_f32(halves[std::min(n - 1, r % n + b)]);
         const double got = double(scale[r]) / divided * int_scale[b * kPanelRows + r];
-        EXPECT_LE(std::fabs(got - d), std::fabs(d) >= largest / 16 ? 0 : largest / 32768) << to_string(dtype) << " row " << r << " block " << b;
+        EXPECT_LE(std::fabs(got - d), std::fabs(d) >= largest / 16 ? 0 : largest / 32768)
+            << to_string(dtype) << " row " << r << " block " << b;
         EXPECT_LE(std::abs(int_scale[b * kPanelRows + r]), 32767);
       }
     }
@@ -316,7 +415,11 @@ TEST(MatmulKernels, InfinitiesAndNansArriveInEveryLayer) {
       if (codec == kPackedMXFP4) continue;  // its scales are powers of two
       auto panel = random_panel(codec, cols);
       const float wide = d == 0x7c00 ? std::numeric_limits<float>::infinity() : std::nanf("");
-      has_row_scale(codec) ? std::memcpy(panel.data() + 4 * bad_row, &wide, 4) : std::memcpy(panel.data() + 2 * bad_row, &d, 2);
+      if (has_row_scale(codec)) {
+        std::memcpy(panel.data() + 4 * bad_row, &wide, 4);
+      } else {
+        std::memcpy(panel.data() + 2 * bad_row, &d, 2);
+      }
       Tile tile = make_tile(cols, 1, codec);
       tables[0].second.quantize_blocks(x.data(), cols, cols, tile.view);
       for (const auto& [name, table] : tables) {

@@ -43,6 +43,11 @@ constexpr bool consistent() {
     const int groups = kInfos[i].group_cols / (kBlockCols * layout.group_blocks);
     if (kInfos[i].kind != layout.kind || kInfos[i].head_bytes != layout.head_bytes()) return false;
     if (kInfos[i].group_bytes != groups * layout.group_bytes) return false;
+    const BlockKindInfo info = block_kind_info(layout.kind);
+    if (!info.row_scale) continue;
+    const bool pairs = groups == 2 && info.group_blocks == 2 && info.halves == 1 && info.int_scales && layout.group_blocks == 1;
+    const int shift = sum_shift(layout.offset_shift);
+    if (!pairs || shift < 0 || shift > sum_shift(7) || info.rounds != (shift > 0)) return false;
   }
   return kInfos.size() == kPackedCodecs;
 }
@@ -228,13 +233,13 @@ void pack_groups(Pack pack, const uint8_t* in, int64_t rows, uint64_t row_bytes,
   }
 }
 
-// The f16 scales of one row, block_bytes apart, as integers times a power of two. `sum_shift`: what the kernels divide sums by.
+// The f16 scales of one row, block_bytes apart, as integers times a power of two, which includes what kernels divide sums by.
 void pack_row_scales(const uint8_t* in, int64_t blocks, int block_bytes, const BlockLayout& layout, int row, uint8_t* panel) {
   int largest = 0;
   for (int64_t b = 0; b < blocks; ++b) largest = std::max<int>(largest, read<uint16_t>(in + b * block_bytes) & 0x7fff);
   const int top = std::max(1, largest >> 10);  // exponent; 31: infinite or NaN
   constexpr int spare = 4;                     // 15 bits hold an f16's 11
-  const float scale = std::ldexp(1.0f, top - 15 - 10 - spare + layout.sum_shift());
+  const float scale = std::ldexp(1.0f, top - 15 - 10 - spare + sum_shift(layout.offset_shift));
   write<float>(panel, row, top == 31 ? std::numeric_limits<float>::quiet_NaN() : scale);
   for (int64_t b = 0; b < blocks; ++b) {
     const int bits = read<uint16_t>(in + b * block_bytes), exponent = (bits >> 10) & 31;
@@ -321,8 +326,12 @@ void pack_panel(DType dtype, const std::byte* stored, int64_t rows, uint64_t row
   const BlockLayout layout = block_layout(*codec);
   const int block_bytes = dtype_info(dtype).block_bytes;
   const int64_t groups = cols / (kBlockCols * layout.group_blocks);
-  for (int64_t r = 0; r < rows && block_kind_info(layout.kind).row_scale; ++r) {
-    pack_row_scales(in + r * row_bytes, groups, block_bytes, layout, static_cast<int>(r), panel);
+  for (int r = 0; r < kPanelRows && block_kind_info(layout.kind).row_scale; ++r) {
+    if (r < rows) {
+      pack_row_scales(in + r * row_bytes, groups, block_bytes, layout, r, panel);
+    } else {
+      write<float>(panel, r, 1);  // kernels divide by it
+    }
   }
   pack_groups(kPackRow[*codec], in, rows, row_bytes, groups, block_bytes, layout.group_bytes, panel + layout.head_bytes());
 }

@@ -1,6 +1,6 @@
 // Packed panels: what the bytes of 32 weight rows look like in memory, per codec, and how stored rows become panels.
 //
-// A panel is a sequence of groups (32 or 256 columns, the format's own block), 32 rows side by side:
+// A panel is a sequence of groups (32 or 256 columns, the format's own block), 32 rows side by side, of some types after a head:
 //
 //   q8_0    i16 scale[16][2], u8 code[8][32][4]                             code = w + 128
 //   q4_0    i16 scale[16][2], nibble[4][32][4]
@@ -23,12 +23,13 @@
 // needs every line of a block once and in the order of memory.
 //
 // Panels of q8_0, q4_0 and q5_0 begin with f32 row_scale[32], powers of two. A row's f16 scales d become integers, scale =
-// d / row_scale * 2^n rounded to nearest (n: sum_shift(), matmul_common.h), the largest of them 2^14 to 2^15: d that is at least a sixteenth of the row's
-// largest stays exact, others move by up to 2^-15 of that. A row with an infinite d, or a NaN, has a NaN for row_scale. Groups come in
-// pairs: the first holds the scales of rows 0..15 for both, the second those of rows 16..31, both scales of a row side by side.
+// d / row_scale * 2^n rounded to nearest (n: sum_shift(), matmul_common.h), the largest of them 2^14 to 32752 (less if all are
+// subnormal): d of at least a sixteenth of the row's largest stays exact, others move by up to 2^-15 of that. A row with an infinite
+// d, or a NaN, has a NaN for row_scale. Groups come in pairs, the last one with zeros if need be: the first holds the scales of rows
+// 0..15 for both, the second those of rows 16..31, both scales of a row side by side.
 //
-// Bytes per weight are those of the file (and 4 per row), except q4_k +2.8 %, q5_k +2.3 %, q3_k +3.6 %, iq4_xs +1.5 % (scales unpacked from
-// 6 to 8 bits).
+// Bytes per weight are those of the file, except q4_k +2.8 %, q5_k +2.3 %, q3_k +3.6 %, iq4_xs +1.5 % (scales unpacked from
+// 6 to 8 bits), and 4 bytes a row of q8_0, q4_0, q5_0.
 #ifndef TESSERA_KERNELS_PACKED_CODEC_H_
 #define TESSERA_KERNELS_PACKED_CODEC_H_
 

@@ -9,7 +9,8 @@
 
 namespace tessera {
 
-// kBlocks, kRoundedBlocks, kSuperBlocks: int8 with one scale per 64, 64 or 256 columns (BlockTile); kRow: one per token.
+// kBlocks, kRoundedBlocks, kSuperBlocks: int8 with one scale per 64, 64 or 256 columns; kRow: one per token. kRoundedBlocks differs
+// from kBlocks in its start values (BlockTile::rounding): matrices of both kinds with one input have it quantized twice.
 enum class ActivationForm : int { kF32, kBf16, kBlocks, kRoundedBlocks, kSuperBlocks, kRow };
 inline constexpr int kActivationForms = static_cast<int>(ActivationForm::kRow) + 1;
 

@@ -50,7 +50,10 @@ std::vector<int> half_fields(DType dtype) {
   }
 }
 
-// Random bytes, so that every bit of a format matters; scales near one.
+// Packed with 16-bit scales of blocks and one of the row.
+bool has_row_scale(DType dtype) { return dtype == DType::kQ4_0 || dtype == DType::kQ5_0 || dtype == DType::kQ8_0; }
+
+// Random bytes, so that every bit of a format matters; scales near 0.02, or of both signs and all sizes below.
 void fill_row(DType dtype, std::byte* row, int64_t cols, std::mt19937& random) {
   const uint64_t bytes = *row_bytes(dtype, cols);
   std::normal_distribution<float> normal;
@@ -70,7 +73,9 @@ void fill_row(DType dtype, std::byte* row, int64_t cols, std::mt19937& random) {
   const uint64_t block = dtype_info(dtype).block_bytes;
   for (uint64_t at = 0; block != 0 && at < bytes; at += block) {
     for (int field : half_fields(dtype)) {
-      const uint16_t half = f32_to_f16(0.02f + 0.01f * normal(random));
+      const float scale = has_row_scale(dtype) ? 0.02f * std::exp2(-4 * std::fabs(normal(random))) * (random() % 2 == 0 ? 1 : -1)
+                                               : 0.02f + 0.01f * normal(random);
+      const uint16_t half = f32_to_f16(scale);
       std::memcpy(row + at + field, &half, 2);
     }
     if (dtype == DType::kMXFP4) row[at] = static_cast<std::byte>(120 + random() % 10);
@@ -129,11 +134,15 @@ std::vector<float> run(const Linear& w, const std::vector<float>& x, int64_t tok
 }
 
 // Largest error that the arithmetic may make for one output: int8 activations are off by half a step of their group's
-// scale; bf16 ones by 2^-9 of themselves; sums by 2^-24 of the magnitudes added, per term.
+// scale; bf16 ones by 2^-9 of themselves; sums by 2^-24 of the magnitudes added, per term. With a scale of the row those of
+// blocks are off by 2^-16 of the largest, and sums of a block by half of a 16th of what one weight times one step can be.
 double error_bound(const Linear& linear, const Weights& w, int64_t r, const float* x) {
   const auto codec = packed_codec_of(w.dtype);
   const auto form = activation_form(*codec);
-  double bound = 0;
+  double bound = 0, largest = 0;
+  for (int64_t c = 0; c < w.cols && has_row_scale(w.dtype); ++c) {
+    largest = std::max<double>(largest, std::fabs(w.values[r * w.cols + c]));
+  }
   const int64_t blocks = group_blocks(form), group = blocks != 0 ? blocks * kBlockCols : w.cols;
   for (int64_t begin = 0; begin < w.cols; begin += group) {
     const int64_t end = std::min(begin + group, w.cols);
@@ -144,7 +153,8 @@ double error_bound(const Linear& linear, const Weights& w, int64_t r, const floa
       const double input = form != ActivationForm::kBf16 && form != ActivationForm::kF32 ? most / 127 * 0.5001
                            : form == ActivationForm::kBf16                                 ? std::fabs(x[c]) / 256
                                                                                            : 0;
-      bound += weight * (input + std::fabs(x[c]) * linear.cols() * 6e-8);
+      bound += weight * (input + std::fabs(x[c]) * linear.cols() * 6e-8) + largest * std::fabs(x[c]) / 32768;
+      if (c % kBlockCols == 0) bound += largest / 16 * most / 127;
     }
   }
   return bound + 1e-6;
@@ -162,7 +172,7 @@ class EveryType : public testing::TestWithParam<DType> {
     const DType d = GetParam();
     const int block = dtype_info(d).block_elements;
     if (block == 256) return {{d, 40, 256}, {d, 64, 768}};
-    if (block == 32) return {{d, 1, 32}, {d, 33, 96}, {d, 64, 160}, {d, 100, 1120}, {d, 33, kUnpackCols + 96}};
+    if (block == 32) return {{d, 1, 32}, {d, 33, 96}, {d, 64, 128}, {d, 64, 160}, {d, 100, 1120}, {d, 33, kUnpackCols + 96}};
     return {{d, 3, 1}, {d, 33, 172}, {d, 64, 333}, {d, 70, 1000}};
   }
 };
@@ -246,7 +256,7 @@ TEST(Linear, BiasResidualAndManyOutputs) {
 
 // Both matrices in one section, alternating in memory where they have one type, also with types whose tiles are cut
 // differently; quantized for the next matrix as they are multiplied, or stored: the bits of the separate operations. 224
-// rows are three and a half groups of 64 columns, one and three quarters of 128; 100 rows end inside a panel.
+// rows are three and a half groups of 64 columns; 100 rows end inside a panel.
 TEST(Linear, GatedProductIsTheSeparateOperations) {
   constexpr int64_t kCols = 256, kNextRows = 40;
   const std::array<DType, 3> types[] = {{DType::kQ4_0, DType::kQ4_0, DType::kQ8_0},

@@ -37,7 +37,8 @@ TESSERA_STATIC_INLINE __m256 add_scaled(__m256 sum, __m256i dot, __m256 scale, b
   const __m256 y = _mm256_cvtepi32_ps(dot);
   return zero ? _mm256_mul_ps(y, scale) : _mm256_fmadd_ps(y, scale, sum);
 }
-// With row_scale `scale` holds the block's 16-bit integers in the low halves of its lanes, zeros in the high ones.
+// With row_scale `scale` holds the block's 16-bit integers in the low halves of its lanes, zeros in the high ones, which the sign
+// of a sum of 16 bits meets.
 TESSERA_STATIC_INLINE __m256i add_row_scaled(__m256i sum, __m256i dot, __m256i scale) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(dot, scale));
 }
@@ -481,8 +482,7 @@ struct Tile {
       for (int r = 0; r < kStrips; ++r) {
         if (kOffset) dot[r][t] = _mm256_add_epi32(dot[r][t], start);
         if constexpr (kInfo.row_scale) {
-          constexpr int sum_shift = Source::kShift - 3;
-          total[r][t] = add_row_scaled(total[r][t], _mm256_srai_epi32(dot[r][t], sum_shift), scale[r]);
+          total[r][t] = add_row_scaled(total[r][t], _mm256_srai_epi32(dot[r][t], sum_shift(Source::kShift)), scale[r]);
         } else {
           total[r][t] = add_scaled(total[r][t], dot[r][t], scale[r], zero);
         }

@@ -1,16 +1,16 @@
 // Matmul of block-quantized weights on vpdpbusd (AVX-512 VNNI): 64 multiply-adds per instruction.
 //
 // Few tokens: Tile over Packed, which unpacks codes in registers from the panel as it streams by; every byte of weights is
-// read once from memory. 32 rows x up to 6 tokens: 12 registers of block sums and 12 of group sums (with row_scale of the block
-// before). Many tokens:
+// read once from memory. 32 rows x up to 6 tokens: 12 registers of block sums and 12 of group sums, or with row_scale of the sums of
+// the block before; sums of the row are in memory (with row_scale and up to 4 tokens in registers). Many tokens:
 // UnpackedTile reads bytes that a panel's range was expanded to, 16 rows at a time. Weights are the unsigned operand,
 // broadcast activations the signed one, and the offset of the codes enters as the start value of the integer sum, so that a
 // step of 4 columns is nothing but dot products.
 //
 // Cost per block of 32 columns and 12 (row vector, token) pairs: 96 dot products, 12 conversions (other port), 12 fused
 // multiply-adds; per group of columns with one activation scale 12 more. Bound: 84 % of the vpdpbusd peak with groups of 64
-// columns. With row_scale a block has half a multiplication of sums in the place of a multiply-add: 96 / (96 + 6 + 6) = 88.9 %; shifts,
-// blends and conversions find room on other ports as long as they are few (an addition more per block: -5 %). Super-blocks multiply and add integers instead (vpmulld, vpaddd): on Zen 4 2 to 3 %
+// columns. With row_scale 6 products of pairs of sums take the place of the 12 multiply-adds: 96 / (96 + 6 + 6) = 88.9 %; shifts,
+// blends and conversions find room on other ports as long as they are few (an addition more per sum: -5 %). Super-blocks multiply and add integers instead (vpmulld, vpaddd): on Zen 4 2 to 3 %
 // slower with many tokens, and with one token 0 (q6_k) to 14 % (q4_k) faster. There the registers that vector results wait in
 // limit how far the core looks ahead in the stream, and a scale takes 3 results a block where it took 5 (docs/performance.md).
 #include <immintrin.h>
@@ -50,7 +50,8 @@ TESSERA_STATIC_INLINE __m512i dot2(__m512i sum, __m512i mins, const int16_t* x) 
   return sum;
 }
 
-// Sums of two blocks side by side, 16 bits each, shifted right by `shift`. (As one permutation of words: 3 % slower tiles.)
+// Sums of two blocks side by side, bits `shift` to `shift` + 15 of each: what is above them repeats the sign. (As one permutation of
+// words: tiles 3 % slower.)
 template <int shift>
 TESSERA_STATIC_INLINE __m512i as_pairs(__m512i first, __m512i second) {
   if constexpr (shift > 0) first = _mm512_srli_epi32(first, shift);
@@ -323,8 +324,9 @@ struct Tile {
     }
   }
 
-  // With row_scale: the sums are in registers (up to 4 tokens), in units of it. Stored after every pair, or 16 rows at a time: 3 %
-  // slower with 16 and 32 tokens, the latter up to 25 % beside a busy neighbour.
+  // With row_scale: the sums, in units of it, are left to the compiler: in registers for up to 4 tokens. With 16 and 32 tokens
+  // storing them after every pair is 3 % slower, and 16 rows at a time, for which registers suffice, is 3 % faster on a quiet
+  // machine and up to 25 % slower beside a busy neighbour.
   static __attribute__((always_inline)) void run_pairs(const Source& w, const BlockTask& task, KeepNear& keep) {
     __m512 sums[W][2];
     const TileOutput& out = task.out;
@@ -369,7 +371,7 @@ struct Tile {
       const __m512 x_scale = _mm512_set1_ps(x.scale[b / kGroup * W + t]);
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
-        const __m512i pairs = as_pairs<Source::kLayout.sum_shift()>(first[t][h], second[t][h]);
+        const __m512i pairs = as_pairs<sum_shift(Source::kOffsetShift)>(first[t][h], second[t][h]);
         const __m512 acc = _mm512_cvtepi32_ps(_mm512_madd_epi16(pairs, h == 0 ? scale0 : scale1));
         sums[t][h] = _mm512_fmadd_ps(acc, x_scale, sums[t][h]);
       }
@@ -640,7 +642,7 @@ struct UnpackedTile {
     at.w_scale += kR;
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
-      const __m512i pairs = as_pairs<kInfo.rounds ? 4 : 0>(dot[0][t], dot[1][t]);
+      const __m512i pairs = as_pairs<kInfo.rounds ? sum_shift(7) : 0>(dot[0][t], dot[1][t]);
       const __m512 acc = _mm512_cvtepi32_ps(_mm512_madd_epi16(pairs, scales));
       sums[t] = _mm512_fmadd_ps(acc, _mm512_set1_ps(at.x_scale[t]), sums[t]);
     }

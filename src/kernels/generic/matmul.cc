@@ -230,8 +230,8 @@ void add_block(const BlockTask& task, int64_t b, int64_t t, int32_t* total, floa
               (h + 1) * 8 / halves, sums);
     for (int r = 0; r < kR; ++r) {
       if (info.row_scale) {
-        // To 16 bits, as the other layers do: more is there only where activations are no numbers.
-        total[r] += static_cast<int16_t>(sums[r] >> (w.offset_shift - 3)) * w.int_scale[b * kR + r];
+        // 16 bits hold it where activations are numbers. Elsewhere their scale is none, and so is the result.
+        total[r] += static_cast<int16_t>(sums[r] >> sum_shift(w.offset_shift)) * w.int_scale[b * kR + r];
       } else if (info.int_scales) {
         total[r] += sums[r] * w.int_scale[(b * halves + h) * kR + r];
       } else {

@@ -7,7 +7,7 @@
 // flipping their top bit. Activations stand as [step][token][4]: 16 bytes are loaded and the instruction picks the
 // token's lane. A tile is up to 8 tokens x 8 rows (16 sums in 32 registers), 16 rows for 2 or 3 tokens, the whole panel
 // for one, so that one token walks the panel once. Bound: the sdot rate, less two operations (convert, multiply-add;
-// super-blocks one) per 8 sdot. Checked for correctness only, never timed: docs/performance.md.
+// super-blocks one, kinds with row_scale a shift and a multiply-add) per 8 sdot. Checked for correctness only, never timed: docs/performance.md.
 #ifndef TESSERA_KERNELS_NEON_BLOCK_TILE_H_
 #define TESSERA_KERNELS_NEON_BLOCK_TILE_H_
 
@@ -169,7 +169,7 @@ struct Tile {
     for (int t = 0; t < W; ++t) {
       const int32_t* start = !kOffset ? nullptr : kHalves == 2 ? x.start16 + (b * 2 + half) * W + t : x.start32 + b * W + t;
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) dot[t][v] = vdupq_n_s32(kOffset ? *start >> shift : kInfo.rounds ? kRounding[b % 2] : 0);
+      for (int v = 0; v < V; ++v) dot[t][v] = vdupq_n_s32(kOffset ? *start >> shift : kInfo.rounds ? x.rounding[b % 2] : 0);
     }
     const int8_t* codes = x.codes + (b * 8 + half * kSteps) * W * 4;
 #pragma GCC unroll kUnrolledSteps
@@ -189,8 +189,7 @@ struct Tile {
       const Sum scale = scale_of(w, b, half, first + v);
 #pragma GCC unroll 8
       for (int t = 0; t < W; ++t) {
-        // With an offset of 1 << (7 - shift): what makes 16 bits of it.
-        if constexpr (kInfo.row_scale) dot[t][v] = vshlq_s32(dot[t][v], vdupq_n_s32(shift - 4));
+        if constexpr (kInfo.row_scale) dot[t][v] = vshlq_s32(dot[t][v], vdupq_n_s32(-sum_shift(7 - shift)));
         total[t][v] = add_scaled(total[t][v], dot[t][v], scale);
       }
     }
