@@ -859,10 +859,9 @@ void row_tile(const RowTask& task) {
     const __m512i w0 = load(task.panel + step * 128), w1 = load(task.panel + step * 128 + 64);
 #pragma GCC unroll 8
     for (int t = 0; t < W; ++t) {
-      int32_t four;
-      __builtin_memcpy(&four, task.x.codes + (step * W + t) * 4, 4);
-      dot[t][0] = _mm512_dpbusd_epi32(dot[t][0], w0, _mm512_set1_epi32(four));
-      dot[t][1] = _mm512_dpbusd_epi32(dot[t][1], w1, _mm512_set1_epi32(four));
+      const int8_t* x = task.x.codes + (step * W + t) * 4;
+      dot[t][0] = dot4(dot[t][0], w0, x);
+      dot[t][1] = dot4(dot[t][1], w1, x);
     }
   }
 #pragma GCC unroll 8
