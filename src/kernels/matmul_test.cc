@@ -117,25 +117,30 @@ std::vector<float> run_few(const MatmulKernels& k, PackedCodec codec, const std:
   return sums.y;
 }
 
+// A range of a panel, unpacked.
+struct Unpacked {
+  std::vector<uint8_t> codes = std::vector<uint8_t>(kUnpackBlocks * kUnpackedBlockBytes);
+  std::vector<float> scale = std::vector<float>(kUnpackBlocks * kPanelRows), bias = scale, d_min = scale;
+  std::vector<int32_t> int_scale = std::vector<int32_t>(kUnpackBlocks * 2 * kPanelRows);
+  std::vector<int16_t> mins = std::vector<int16_t>(kUnpackBlocks * 2 * kPanelRows);
+  UnpackedPanel view{nullptr,     0,           0,           scale.data(), int_scale.data(),
+                     bias.data(), mins.data(), d_min.data(), codes.data()};
+};
+
 // In two ranges, the sums passing through memory between them.
 std::vector<float> run_many(const MatmulKernels& k, PackedCodec codec, const std::vector<uint8_t>& panel, const Tile& x,
                             int64_t blocks, const float* add) {
-  std::vector<uint8_t> codes(kUnpackBlocks * kUnpackedBlockBytes);
-  std::vector<float> scale(kUnpackBlocks * 32), bias(kUnpackBlocks * 32), d_min(kUnpackBlocks * 32);
-  std::vector<int32_t> int_scale(kUnpackBlocks * 64);
-  std::vector<int16_t> mins(kUnpackBlocks * 64);
-  UnpackedPanel w{nullptr,     0,           0,           scale.data(), int_scale.data(),
-                  bias.data(), mins.data(), d_min.data(), codes.data()};
+  Unpacked w;
   Sums sums(x.view.width, nullptr);
   for (int64_t first : {int64_t{0}, kBlocks / 2}) {
     const int64_t count = first == 0 ? kBlocks / 2 : blocks - first;
-    k.unpack[codec](panel.data(), first, count, w);
+    k.unpack[codec](panel.data(), first, count, w.view);
     if (first > 0) {
       sums.out.c_in = sums.y.data();
       sums.out.c_in_stride = kPanelRows;
       sums.out.add = add;
     }
-    const BlockTask task{nullptr, &w, advance(x.view, first), count, sums.out};
+    const BlockTask task{nullptr, &w.view, advance(x.view, first), count, sums.out};
     k.many[packed_codec_info(codec).kind](&task, 1);
   }
   return sums.y;
@@ -353,6 +358,9 @@ TEST(MatmulKernels, SumsOfRowScaledBlocksRoundAsDocumented) {
   }
 }
 
+// What a block's sums are divided by before they meet its scale.
+double sums_divided(PackedCodec codec) { return codec == kPackedQ4_0 ? 1 : codec == kPackedQ5_0 ? 2 : 16; }
+
 // The f16 scales of a row as integers times a power of two: exact down to a sixteenth of the largest (eleven digits of f16 in
 // fifteen), below it within 2^-15 of the largest.
 TEST(MatmulKernels, RowsOfBlockScalesKeepThem) {
@@ -369,36 +377,66 @@ TEST(MatmulKernels, RowsOfBlockScalesKeepThem) {
         std::memcpy(stored.data() + r * row_bytes + b * block_bytes, &halves[std::min(n - 1, r % n + b)], 2);
       }
     }
-    std::vector<uint8_t> panel(packed_panel_bytes(codec, n * kBlockCols)), codes(kUnpackBlocks * kUnpackedBlockBytes);
-    std::vector<float> scale(kUnpackBlocks * 32), bias(kUnpackBlocks * 32), d_min(kUnpackBlocks * 32);
-    std::vector<int32_t> int_scale(kUnpackBlocks * 64);
-    std::vector<int16_t> mins(kUnpackBlocks * 64);
-    UnpackedPanel w{nullptr,     0,           0,           scale.data(), int_scale.data(),
-                    bias.data(), mins.data(), d_min.data(), codes.data()};
+    std::vector<uint8_t> panel(packed_panel_bytes(codec, n * kBlockCols));
+    Unpacked w;
     pack_panel(dtype, stored.data(), kPanelRows, row_bytes, n * kBlockCols, panel.data());
-    generic.unpack[codec](panel.data(), 0, n, w);
-    const double divided = codec == kPackedQ4_0 ? 1 : codec == kPackedQ5_0 ? 2 : 16;  // sums, before they meet scales
+    generic.unpack[codec](panel.data(), 0, n, w.view);
+    const double divided = sums_divided(codec);
     for (int64_t r = 0; r < kPanelRows; ++r) {
       int exponent = 0;
-      ASSERT_EQ(std::frexp(scale[r], &exponent), 0.5f);
+      ASSERT_EQ(std::frexp(w.scale[r], &exponent), 0.5f);
       double largest = 0;
       for (int64_t b = 0; b < n; ++b) {
         largest = std::max(largest, std::fabs(double(f16_to_f32(halves[std::min(n - 1, r % n + b)]))));
       }
       for (int64_t b = 0; b < n; ++b) {
         const double d = f16_to_f32(halves[std::min(n - 1, r % n + b)]);
-        const double got = double(scale[r]) / divided * int_scale[b * kPanelRows + r];
+        const double got = double(w.scale[r]) / divided * w.int_scale[b * kPanelRows + r];
         EXPECT_LE(std::fabs(got - d), std::fabs(d) >= largest / 16 ? 0 : largest / 32768)
             << to_string(dtype) << " row " << r << " block " << b;
-        EXPECT_LE(std::abs(int_scale[b * kPanelRows + r]), 32767);
+        EXPECT_LE(std::abs(w.int_scale[b * kPanelRows + r]), 32767);
       }
     }
     for (uint16_t bad : {0x7c00, 0xfc00, 0x7e00}) {  // infinities, NaN
       std::memcpy(stored.data() + 3 * row_bytes + block_bytes, &bad, 2);
       pack_panel(dtype, stored.data(), kPanelRows, row_bytes, n * kBlockCols, panel.data());
-      generic.unpack[codec](panel.data(), 0, n, w);
-      for (int64_t r = 0; r < kPanelRows; ++r) EXPECT_EQ(std::isnan(scale[r]), r == 3) << to_string(dtype) << " row " << r;
+      generic.unpack[codec](panel.data(), 0, n, w.view);
+      for (int64_t r = 0; r < kPanelRows; ++r) EXPECT_EQ(std::isnan(w.scale[r]), r == 3) << to_string(dtype) << " row " << r;
     }
+  }
+}
+
+// Every finite f16, as a row's only scale and with one of a sixteenth beside it (a power of two takes no digits).
+TEST(MatmulKernels, EveryBlockScaleStaysExact) {
+  const MatmulKernels generic = layers()[0].second;
+  for (DType dtype : {DType::kQ4_0, DType::kQ5_0, DType::kQ8_0}) {
+    const PackedCodec codec = *packed_codec_of(dtype);
+    const int64_t block_bytes = dtype_info(dtype).block_bytes, cols = 2 * kBlockCols;
+    std::vector<std::byte> stored(kPanelRows * 2 * block_bytes);
+    std::vector<uint8_t> panel(packed_panel_bytes(codec, cols));
+    Unpacked w;
+    int wrong = 0;
+    for (uint32_t first = 0; first < 0x10000; first += kPanelRows) {
+      if ((first & 0x7c00) == 0x7c00) continue;  // infinities and NaNs
+      const auto half = [&](int64_t r, int64_t b) {
+        const auto d = static_cast<uint16_t>(first + r);
+        return b == 0 ? d : f32_to_f16(f16_to_f32(d) / 16);
+      };
+      for (int64_t r = 0; r < kPanelRows; ++r) {
+        for (int64_t b = 0; b < 2; ++b) {
+          const uint16_t d = half(r, b);
+          std::memcpy(stored.data() + (2 * r + b) * block_bytes, &d, 2);
+        }
+      }
+      pack_panel(dtype, stored.data(), kPanelRows, 2 * block_bytes, cols, panel.data());
+      generic.unpack[codec](panel.data(), 0, 2, w.view);
+      for (int64_t r = 0; r < kPanelRows; ++r) {
+        for (int64_t b = 0; b < 2; ++b) {
+          wrong += double(w.scale[r]) / sums_divided(codec) * w.int_scale[b * kPanelRows + r] != f16_to_f32(half(r, b));
+        }
+      }
+    }
+    EXPECT_EQ(wrong, 0) << to_string(dtype);
   }
 }
 

@@ -44,6 +44,8 @@ constexpr bool consistent() {
     if (kInfos[i].kind != layout.kind || kInfos[i].head_bytes != layout.head_bytes()) return false;
     if (kInfos[i].group_bytes != groups * layout.group_bytes) return false;
     const BlockKindInfo info = block_kind_info(layout.kind);
+    // Activations come in two groupings.
+    if (info.group_blocks != kMostGroupBlocks && info.group_blocks != block_kind_info(kScale32).group_blocks) return false;
     if (!info.row_scale) continue;
     const bool pairs = groups == 2 && info.group_blocks == 2 && info.halves == 1 && info.int_scales && layout.group_blocks == 1;
     const int shift = sum_shift(layout.offset_shift);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/check.h"
 #include "base/math.h"
 #include "kernels/kernels.h"
 #include "kernels/packed_codec.h"
@@ -102,8 +101,6 @@ int64_t group_blocks(ActivationForm form) {
 ActivationForm activation_form(PackedCodec codec) {
   if (codec < kBlockCodecs) {
     const BlockKindInfo info = block_kind_info(packed_codec_info(codec).kind);
-    TESSERA_CHECK(info.group_blocks == kMostGroupBlocks || info.group_blocks == block_kind_info(kScale32).group_blocks,
-                  "a group of {} blocks", info.group_blocks);
     return info.group_blocks == kMostGroupBlocks ? ActivationForm::kSuperBlocks
            : info.rounds                         ? ActivationForm::kRoundedBlocks
                                                  : ActivationForm::kBlocks;

@@ -51,7 +51,10 @@ std::vector<int> half_fields(DType dtype) {
 }
 
 // Packed with 16-bit scales of blocks and one of the row.
-bool has_row_scale(DType dtype) { return dtype == DType::kQ4_0 || dtype == DType::kQ5_0 || dtype == DType::kQ8_0; }
+bool has_row_scale(DType dtype) {
+  const auto codec = packed_codec_of(dtype);
+  return codec && *codec < kBlockCodecs && block_kind_info(packed_codec_info(*codec).kind).row_scale;
+}
 
 // Random bytes, so that every bit of a format matters; scales near 0.02, or of both signs and all sizes below.
 void fill_row(DType dtype, std::byte* row, int64_t cols, std::mt19937& random) {
