@@ -358,17 +358,15 @@ TEST(MatmulKernels, SumsOfRowScaledBlocksRoundAsDocumented) {
   }
 }
 
-// What a block's sums are divided by before they meet its scale.
-double sums_divided(PackedCodec codec) { return codec == kPackedQ4_0 ? 1 : codec == kPackedQ5_0 ? 2 : 16; }
-
 // The f16 scales of a row as integers times a power of two: exact down to a sixteenth of the largest (eleven digits of f16 in
 // fifteen), below it within 2^-15 of the largest.
 TEST(MatmulKernels, RowsOfBlockScalesKeepThem) {
   const MatmulKernels generic = layers()[0].second;
   const std::vector<uint16_t> halves = {0x3c01, 0xbfff, 0x3bff, 0x2c01, 0x2bff, 0x1fff, 0x9555, 0x0401, 0x8001, 0x0000, 0x8000};
   const auto n = static_cast<int64_t>(halves.size());
-  for (DType dtype : {DType::kQ4_0, DType::kQ5_0, DType::kQ8_0}) {
-    const PackedCodec codec = *packed_codec_of(dtype);
+  for (const RowScaled& type : kRowScaled) {
+    const PackedCodec codec = type.codec;
+    const DType dtype = packed_codec_info(codec).dtype;
     const int64_t block_bytes = dtype_info(dtype).block_bytes, row_bytes = n * block_bytes;
     std::vector<std::byte> stored(kPanelRows * row_bytes);
     // Row r begins at scale r, the largest of its own among them: rows of subnormal and of no scales are there too.
@@ -381,7 +379,7 @@ TEST(MatmulKernels, RowsOfBlockScalesKeepThem) {
     Unpacked w;
     pack_panel(dtype, stored.data(), kPanelRows, row_bytes, n * kBlockCols, panel.data());
     generic.unpack[codec](panel.data(), 0, n, w.view);
-    const double divided = sums_divided(codec);
+    const double divided = 1 << type.shift;  // sums, before they meet scales
     for (int64_t r = 0; r < kPanelRows; ++r) {
       int exponent = 0;
       ASSERT_EQ(std::frexp(w.scale[r], &exponent), 0.5f);
@@ -406,11 +404,12 @@ TEST(MatmulKernels, RowsOfBlockScalesKeepThem) {
   }
 }
 
-// Every finite f16, as a row's only scale and with one of a sixteenth beside it (a power of two takes no digits).
+// Every finite f16 as a row's largest scale, with a sixteenth of it beside it.
 TEST(MatmulKernels, EveryBlockScaleStaysExact) {
   const MatmulKernels generic = layers()[0].second;
-  for (DType dtype : {DType::kQ4_0, DType::kQ5_0, DType::kQ8_0}) {
-    const PackedCodec codec = *packed_codec_of(dtype);
+  for (const RowScaled& type : kRowScaled) {
+    const PackedCodec codec = type.codec;
+    const DType dtype = packed_codec_info(codec).dtype;
     const int64_t block_bytes = dtype_info(dtype).block_bytes, cols = 2 * kBlockCols;
     std::vector<std::byte> stored(kPanelRows * 2 * block_bytes);
     std::vector<uint8_t> panel(packed_panel_bytes(codec, cols));
@@ -432,7 +431,7 @@ TEST(MatmulKernels, EveryBlockScaleStaysExact) {
       generic.unpack[codec](panel.data(), 0, 2, w.view);
       for (int64_t r = 0; r < kPanelRows; ++r) {
         for (int64_t b = 0; b < 2; ++b) {
-          wrong += double(w.scale[r]) / sums_divided(codec) * w.int_scale[b * kPanelRows + r] != f16_to_f32(half(r, b));
+          wrong += double(w.scale[r]) / (1 << type.shift) * w.int_scale[b * kPanelRows + r] != f16_to_f32(half(r, b));
         }
       }
     }
